@@ -1,0 +1,168 @@
+# Copyright (c) 2026 the vvtv.runbook authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which backups a node has: one folder each, named by the instant it was made."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from . import manifest as manifests
+from . import times
+from .errors import BadInput, Damaged, NotFound, RunbookError, guarded
+
+LATEST = "latest"
+STAGING_PREFIX = ".staging-"
+_ID = re.compile(r"(\d{8}T\d{6}Z)(?:-([1-9]\d{0,5}))?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Backup:
+    """One backup as its folder shows it; ``problem`` says why it cannot be used, else ``None``.
+
+    ``size`` is in bytes. ``verified`` is the instant it was last proved good by reading it back.
+    """
+
+    id: str
+    path: Path
+    kind: str
+    created_at: str | None = None
+    size: int = 0
+    manifest: manifests.Manifest | None = None
+    problem: str | None = None
+
+    @property
+    def state_db(self) -> Path:
+        """The database's file in the folder."""
+        return self.path / self.facts.state_db_file
+
+    @property
+    def owner_card(self) -> Path:
+        """The OwnerCard's file in the folder."""
+        return self.path / self.facts.owner_card_file
+
+    @property
+    def facts(self) -> manifests.Manifest:
+        """The manifest; raises :class:`Damaged` for a backup without a usable one."""
+        if self.manifest is None:
+            raise Damaged(f"backup {self.id} cannot be used: {self.problem}", path=self.path)
+        return self.manifest
+
+    def result(self) -> dict[str, Any]:
+        """Return what modules and the command show of a backup."""
+        known = self.manifest
+        return {
+            "id": self.id,
+            "name": known and known.name,
+            "path": os.fspath(self.path),
+            "kind": self.kind,
+            "created_at": self.created_at,
+            "size": self.size,
+            "sha256": known and known.state_db_sha256,
+            "owner_card_sha256": known and known.owner_card_sha256,
+            "key_ids": [],
+            "method": known and known.method,
+            "verified": known and known.verified_at,
+            "problem": self.problem,
+        }
+
+
+def check_id(text: str) -> str:
+    """Return ``text`` when it has the form of a backup's id, else raise :class:`BadInput`."""
+    if not _ID.fullmatch(text):
+        raise BadInput(
+            f"{text[:80]!r} is no backup id",
+            hint=f"give an id such as 20260131T235959Z or '{LATEST}'; backup_info lists them",
+        )
+    return text
+
+
+def _order(backup_id: str) -> tuple[str, int]:
+    found = _ID.fullmatch(backup_id)
+    return (found[1], int(found[2] or 1)) if found else ("", 0)
+
+
+def new_id(backup_dir: Path, instant: datetime) -> str:
+    """Return an id that no folder has yet; the caller holds the node's lock."""
+    base = times.to_id(instant)
+    taken = {entry.name for entry in backup_dir.iterdir()} if backup_dir.exists() else set()
+    number, candidate = 1, base
+    while candidate in taken:
+        number += 1
+        candidate = f"{base}-{number}"
+    return candidate
+
+
+def list_backups(backup_dir: Path) -> list[Backup]:
+    """Return every backup in the folder, newest first; those that cannot be used say why.
+
+    A folder that does not exist holds none. Folders with other names are not ours.
+    """
+    with guarded("list the backups", backup_dir):
+        if not backup_dir.exists():
+            return []
+        ids = [entry.name for entry in os.scandir(backup_dir) if _ID.fullmatch(entry.name)]
+    return [_look_at(backup_dir / backup_id) for backup_id in sorted(ids, key=_order, reverse=True)]
+
+
+def newest_good(backups: list[Backup]) -> Backup | None:
+    """Return the newest backup that has no known problem."""
+    return next((backup for backup in backups if backup.problem is None), None)
+
+
+def find(backup_dir: Path, wanted: str) -> Backup:
+    """Return the backup with the id ``wanted``, or the newest usable one for ``latest``.
+
+    Raise :class:`BadInput` for an impossible id, :class:`NotFound` when there is none such, and
+    :class:`Damaged` when the one named cannot be used.
+    """
+    backups = list_backups(backup_dir)
+    good = newest_good(backups)
+    if wanted == LATEST:
+        if good is None:
+            raise NotFound("has no usable backup", path=backup_dir, hint="make one, or check backup_dir")
+        return good
+    check_id(wanted)
+    found = next((backup for backup in backups if backup.id == wanted), None)
+    newest = f"the newest usable one is {good.id}" if good else "it has no usable backup at all"
+    if found is None:
+        raise NotFound(f"has no backup {wanted}", path=backup_dir, hint=newest)
+    if found.problem is not None:
+        raise Damaged(f"backup {wanted} cannot be used: {found.problem}", path=found.path, hint=newest)
+    return found
+
+
+def _look_at(folder: Path) -> Backup:
+    """Read what a folder says of itself, without reading the data."""
+    try:
+        if not stat.S_ISDIR(folder.lstat().st_mode):
+            raise Damaged("is not a folder", path=folder)
+        known = manifests.read(folder / manifests.FILE_NAME)
+        sizes = [_size_of(folder / name) for name in (known.state_db_file, known.owner_card_file)]
+    except NotFound:
+        return Backup(folder.name, folder, "plain", problem=f"has no {manifests.FILE_NAME}{_instead(folder)}")
+    except RunbookError as exc:
+        return Backup(folder.name, folder, "plain", problem=str(exc))
+    return Backup(folder.name, folder, "plain", known.created_at, sum(sizes), known)
+
+
+def _size_of(path: Path) -> int:
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        raise Damaged("is missing", path=path) from None
+    if not stat.S_ISREG(found.st_mode):
+        raise Damaged("is not a regular file", path=path)
+    return found.st_size
+
+
+def _instead(folder: Path) -> str:
+    held = sorted(entry.name for entry in folder.iterdir())[:5]
+    return f" (it holds {', '.join(held)})" if held else " (it is empty)"
