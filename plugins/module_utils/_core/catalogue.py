@@ -17,6 +17,7 @@ from typing import Any
 from . import manifest as manifests
 from . import times
 from .errors import BadInput, Damaged, NotFound, RunbookError, guarded
+from .outcome import Outcome
 
 LATEST = "latest"
 STAGING_PREFIX = ".staging-"
@@ -137,6 +138,15 @@ def find(backup_dir: Path, wanted: str) -> Backup:
     if found.problem is not None:
         raise Damaged(f"backup {wanted} cannot be used: {found.problem}", path=found.path, hint=newest)
     return found
+
+
+def tell(backup_dir: Path) -> Outcome:
+    """Return all backups and the newest usable one as facts of an outcome."""
+    backups = list_backups(backup_dir)
+    good = newest_good(backups)
+    return Outcome(
+        facts={"backups": [backup.result() for backup in backups], "newest": good and good.result()}
+    )
 
 
 def _look_at(folder: Path) -> Backup:

@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ClassVar, Union
+from typing import Any, ClassVar, Union
 
 AnyPath = Union[str, "os.PathLike[str]"]
 
@@ -29,6 +29,10 @@ class RunbookError(Exception):
         self.msg = msg
         self.path = None if path is None else os.fspath(path)
         self.hint = hint
+
+    def result(self) -> dict[str, Any]:
+        """Return the error for a program to read: ``code``, ``path``, ``hint``."""
+        return {"code": self.code, "path": self.path, "hint": self.hint}
 
     def __str__(self) -> str:
         where = f"{self.path}: " if self.path and self.path not in self.msg else ""

@@ -95,6 +95,10 @@ class InvalidCard(Damaged):
         )
         self.errors = errors
 
+    def result(self) -> dict[str, Any]:
+        """Return the error for a program to read, with every broken rule in ``errors``."""
+        return {**super().result(), "errors": self.errors}
+
 
 def read(path: Path) -> bytes:
     """Return the bytes of the valid card at ``path``; raise :class:`InvalidCard` or another error."""

@@ -20,7 +20,7 @@ _SPARE_BYTES = 1 << 20
 
 
 def originals(node: Node) -> list[Path]:
-    """Return the files of the node's present state that exist: database, its journals, OwnerCard."""
+    """Return which files of the present state exist: the database, its journals, the OwnerCard."""
     journals = [sqlite.sidecar(node.state_db, suffix) for suffix in ("-wal", "-journal")]
     return [path for path in (node.state_db, *journals, node.owner_card) if path.is_file()]
 

@@ -46,7 +46,7 @@ LEASE_TABLE = "scheduler_locks"
 # (sqlite.org/fileformat2.html, 1.3).
 _BOOKKEEPING = ((18, 20), (24, 28), (40, 44), (92, 100))
 _LEAF_PAGES = (0x0A, 0x0D)
-_MAX_FINDINGS = 5
+_MAX_FINDINGS = 1
 
 
 def sidecar(database: Path, suffix: str) -> Path:

@@ -7,12 +7,15 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 
-from . import files, owner_card, sqlite
+from . import catalogue, files, owner_card, sqlite, times
 from .catalogue import Backup
-from .errors import BadInput, Damaged, RunbookError, guarded
+from .errors import BadInput, Damaged, NotFound, RunbookError, guarded
+from .outcome import Outcome
 
 INTEGRITY = ("quick", "full")
+ALL = "all"
 
 
 def check_integrity_option(integrity: str) -> str:
@@ -52,6 +55,31 @@ def verify(backup: Backup, integrity: str = "quick") -> list[str]:
         f"{facts.state_db_file}: SQLite finds it sound ({integrity} check)",
         f"{facts.owner_card_file}: keeps every rule of an OwnerCard",
     ]
+
+
+def verify_backups(backup_dir: Path, wanted: str, integrity: str) -> Outcome:
+    """Verify one backup by its id, the newest usable one (``latest``), or every one (``all``).
+
+    Raise :class:`Damaged` when any of them is not good, after all were read, naming each.
+    """
+    if wanted != ALL:
+        chosen = [catalogue.find(backup_dir, wanted)]
+    else:
+        chosen = catalogue.list_backups(backup_dir)
+        if not chosen:
+            raise NotFound("has no backup", path=backup_dir, hint="make one, or check backup_dir")
+    checks: list[list[str]] = []
+    problems = []
+    for backup in chosen:
+        try:
+            checks.append(verify(backup, integrity))
+        except Damaged as exc:
+            problems.append(f"backup {backup.id} is damaged: {exc}")
+    if problems:
+        raise Damaged(f"{len(problems)} of {len(chosen)} not good: {'; '.join(problems)}", path=backup_dir)
+    verified = times.to_text(times.now())
+    results = [{**backup.result(), "verified": verified} for backup in chosen]
+    return Outcome(facts={"backup": results[0], "backups": results, "checks": checks[0]})
 
 
 def content_of(backup: Backup) -> str | None:

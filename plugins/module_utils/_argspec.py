@@ -1,0 +1,29 @@
+# Copyright (c) 2026 the vvtv.runbook authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: may change at any time.
+
+"""Option groups that several modules share. Each has its twin in plugins/doc_fragments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._core import node
+
+
+def node_options() -> dict[str, Any]:
+    """Return where a node keeps its things and how long to wait for it (fragment ``_node``)."""
+    return {
+        "root": {"type": "path", "required": True},
+        "state_db": {"type": "path", "default": node.STATE_DB},
+        "owner_card": {"type": "path", "default": node.OWNER_CARD},
+        "backup_dir": {"type": "path", "default": node.BACKUP_DIR},
+        "lock_timeout": {"type": "float", "default": 30.0},
+    }
+
+
+def node_at(params: dict[str, Any]) -> node.Node:
+    """Return the node that a module's parameters name."""
+    return node.Node.at(params["root"], params["state_db"], params["owner_card"], params["backup_dir"])

@@ -1,0 +1,109 @@
+# Copyright (c) 2026 the vvtv.runbook authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the demonstration stands on: running playbooks, independent readers, plain output."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+INVENTORY = "inventories/demo"
+DEMO = CHECKOUT / "build/demo"
+NODES = DEMO / "nodes"
+_RECAP = re.compile(r"^(\S+)\s+:( \w+=\d+\s*)+$")
+_MESSAGE = re.compile(r'^\s*"msg": "(node.*)"$')
+_DIFF = re.compile(r"^[-+]")
+
+
+@dataclass(frozen=True)
+class Recap:
+    """Ansible's own count, added up over the hosts."""
+
+    changed: int
+
+
+class Stage:
+    """Prints the story; what the playbooks print in full goes to a log beside it."""
+
+    def __init__(self) -> None:
+        self._chapters = 0
+        self._log = DEMO / "ansible.log"
+
+    def chapter(self, text: str) -> None:
+        """Begin the next step of the story."""
+        self._chapters += 1
+        print(f"\n{self._chapters}. {text}", flush=True)
+
+    def say(self, text: str) -> None:
+        """Print a line of the present step."""
+        print(f"   {text}", flush=True)
+
+    def playbook(self, name: str, *options: str, quiet: bool = False, diff: bool = False) -> Recap:
+        """Run a playbook on the demo inventory, show what matters of its output, and return its recap.
+
+        Ends the demonstration when the playbook fails. ``quiet`` shows the recap only, ``diff`` the diff too.
+        """
+        command = ["ansible-playbook", "-i", INVENTORY, f"vvtv.runbook.{name}", *options]
+        self.say(f"$ {' '.join(command)}")
+        plain = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
+        done = subprocess.run(
+            command, cwd=CHECKOUT, env={**os.environ, **plain}, capture_output=True, text=True, check=False
+        )
+        with self._log.open("a") as log:
+            log.write(f"$ {' '.join(command)}\n{done.stdout}{done.stderr}\n")
+        if done.returncode:
+            sys.exit(f"{done.stdout}{done.stderr}\nthe playbook {name} ended with exit {done.returncode}")
+        lines = done.stdout.splitlines()
+        recap = [re.sub(r"\s{2,}", "  ", line.strip()) for line in lines if _RECAP.match(line)]
+        shown = [line for line in lines if diff and _DIFF.match(line)]
+        shown += [found[1] for line in lines if not quiet and (found := _MESSAGE.match(line))]
+        for line in shown + recap:
+            self.say(f"  {line.replace(f'{NODES}/', '')}")
+        return Recap(sum(int(count) for count in re.findall(r"changed=(\d+)", " ".join(recap))))
+
+    def closing(self, seconds: float) -> None:
+        """Say what was proved, what was made and where."""
+        print(
+            f"\nproved in {seconds:.0f} s: consistent backups under writing stations in both journal modes;"
+            "\na second run changes nothing; every backup reads back; a damaged database restored on air."
+            f"\nmade:    {NODES.relative_to(CHECKOUT)}/node{{1,2,3}} (databases, backups, what was replaced)"
+            f"\nlog:     {self._log.relative_to(CHECKOUT)} (all that ansible-playbook printed)"
+            "\nnext:    . .venv/bin/activate; ansible-playbook -i inventories/demo vvtv.runbook.backup"
+        )
+
+
+def expect(true: bool, otherwise: str) -> None:
+    """End the demonstration with exit 1 unless things are as told."""
+    if not true:
+        sys.exit(f"the demo expected otherwise: {otherwise}")
+
+
+def demo_ports() -> dict[str, int]:
+    """Return the API port of each host of the demo inventory."""
+    inventory = yaml.safe_load((CHECKOUT / INVENTORY / "hosts.yml").read_text())
+    return {
+        name: int(facts["vvtv_api_url"].rpartition(":")[2])
+        for name, facts in inventory["vvtv"]["hosts"].items()
+    }
+
+
+def sqlite3(database: Path, *statements: str) -> str:
+    """Ask Debian's sqlite3; return what it prints, errors included."""
+    command = ["sqlite3", "-cmd", ".timeout 5000", str(database), ";".join(statements)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return (done.stdout + done.stderr).strip().replace("\n", "; ")
+
+
+def sha256sum(path: Path) -> str:
+    """Ask coreutils' sha256sum."""
+    done = subprocess.run(["sha256sum", str(path)], capture_output=True, text=True, check=True)
+    return done.stdout.split()[0]
