@@ -26,7 +26,7 @@ def originals(node: Node) -> list[Path]:
 
 
 def keep(node: Node, why: str) -> Path | None:
-    """Copy the present files as they are into a folder of their own and return it; ``None`` if there are none.
+    """Copy the present files as they are into a folder and return it; ``None`` if there are none.
 
     No SQLite connection of this process may be open on the database meanwhile. Raise a
     :class:`RunbookError` with nothing left behind when there is no room or a file cannot be read.

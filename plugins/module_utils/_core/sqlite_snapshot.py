@@ -198,6 +198,11 @@ def _copy_online(live: sqlite3.Connection, target: Path) -> None:
     _begin_read(live)
     with closing(sqlite3.connect(os.fspath(target), isolation_level=None)) as copy:
         live.backup(copy, pages=-1)
+    # SQLite copies the mark of a WAL too, although the copy has none.
+    with target.open("r+b") as written:
+        first = _rollback_form(written.read(sqlite.HEADER_BYTES))
+        written.seek(0)
+        written.write(first)
 
 
 def _sync(path: Path) -> None:

@@ -45,7 +45,7 @@ def verify(backup: Backup, integrity: str = "quick") -> list[str]:
             raise Damaged(
                 f"has SHA-256 {found}, the manifest says {wanted}",
                 path=path,
-                hint="this backup is damaged: use another one",
+                hint="use another backup",
             )
     sqlite.check_still(backup.state_db, integrity)
     owner_card.read(backup.owner_card)

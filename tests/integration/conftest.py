@@ -1,0 +1,28 @@
+# Copyright (c) 2026 the vvtv.runbook authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Nodes for the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.simulator import fleet
+
+
+@pytest.fixture(params=["delete", "wal"])
+def station(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[fleet.Node]:
+    """A simulated node that writes all the time, once in each journal mode."""
+    with fleet.start_node(tmp_path / "node", size="1M", journal_mode=request.param) as node:
+        yield node
+
+
+@pytest.fixture
+def quiet(station: fleet.Node) -> fleet.Node:
+    """The same between two commit windows: only the lease is written."""
+    station.faults(pipeline="quiet")
+    return station
