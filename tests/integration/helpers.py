@@ -94,7 +94,12 @@ class Play:
 
 def playbook(name: str, inventory: Path, *options: str) -> Play:
     """Run a playbook of the collection by its FQCN, away from the checkout."""
-    plain = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
+    plain = {
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_FORCE_COLOR": "0",
+        "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+        "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
+    }
     command = ["ansible-playbook", "-i", str(inventory), f"vvtv.runbook.{name}", *options]
     done = subprocess.run(
         command,
