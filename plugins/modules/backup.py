@@ -33,7 +33,8 @@ options:
     description:
       - A name for a backup that a procedure owns. When a good backup with this name exists, it is kept
         whatever has changed since, so that the procedure can be run again.
-      - Up to 64 of a-z, 0-9, V(.), V(_) and V(-), beginning with a letter or digit.
+      - Up to 64 of a-z, 0-9, V(.), V(_) and V(-), beginning with a letter or digit. V(before-restore) is what
+        M(vvtv.runbook.backup_restore) keeps.
     type: str
   force:
     description: Make a new backup even when an existing one would do.

@@ -33,7 +33,9 @@ attributes:
     details: A station that wrote something in between makes the present state another one.
 options:
   id:
-    description: The backup's id, or V(latest) for the newest usable one.
+    description:
+      - The backup's id, or V(latest) for the newest usable one.
+      - What a restore kept of the state it replaced is never the latest; give its id.
     type: str
     required: true
   integrity:

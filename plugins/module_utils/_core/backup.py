@@ -19,7 +19,7 @@ from . import catalogue, files, owner_card, sqlite_snapshot, times
 from .catalogue import Backup
 from .errors import Damaged, NotFound, RunbookError, guarded
 from .locks import node_lock
-from .manifest import FILE_NAME, OWNER_CARD_FILE, STATE_DB_FILE, Manifest, check_name
+from .manifest import FILE_NAME, OWNER_CARD_FILE, SAFETY_NAME, STATE_DB_FILE, Manifest, check_name
 from .node import Node
 from .outcome import Outcome
 from .restore_recovery import finish_interrupted, foretell_interrupted
@@ -32,12 +32,14 @@ _SPARE_BYTES = 1 << 20
 class Request:
     """What backup is wanted: ``name`` for one that a procedure owns, ``force`` for a new one in any case,
     ``method`` as in :mod:`sqlite_snapshot`, ``timeout`` in seconds for the node's lock and for the database.
-    ``quiet`` says that the caller keeps everybody from committing to the database already."""
+    ``safety`` is for what a restore keeps of the state it replaces. ``quiet`` says that the caller keeps
+    everybody from committing to the database already."""
 
     name: str | None = None
     force: bool = False
     method: str = "auto"
     timeout: float = 30.0
+    safety: bool = False
     quiet: bool = False
 
 
@@ -78,7 +80,7 @@ def make_plan(node: Node, request: Request, outcome: Outcome) -> Plan:
         return Plan("force was asked for")
     if request.name is not None:
         return _plan_by_name(node, request.name, outcome)
-    newest = catalogue.newest_good(catalogue.list_backups(node.backup_dir))
+    newest = catalogue.newest_good(catalogue.list_backups(node.backup_dir), request.safety)
     if newest is None:
         return Plan("the node has no usable backup yet")
     if newest.facts.owner_card_sha256 != files.sha256_hex(card):
@@ -150,7 +152,7 @@ def make(node: Node, request: Request) -> Backup:
             state_db_sha256=copy.sha256,
             owner_card_sha256=files.sha256_hex(card),
             id=backup_id,
-            name=request.name,
+            name=SAFETY_NAME if request.safety else request.name,
             method=copy.method,
             content_sha256=copy.content_sha256,
         )

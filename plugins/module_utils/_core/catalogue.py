@@ -50,6 +50,11 @@ class Backup:
         return self.path / self.facts.owner_card_file
 
     @property
+    def is_safety(self) -> bool:
+        """Whether a restore made it of the state that it replaced."""
+        return self.manifest is not None and self.manifest.name == manifests.SAFETY_NAME
+
+    @property
     def facts(self) -> manifests.Manifest:
         """The manifest; raises :class:`Damaged` for a backup without a usable one."""
         if self.manifest is None:
@@ -113,9 +118,14 @@ def list_backups(backup_dir: Path) -> list[Backup]:
     return [_look_at(backup_dir / backup_id) for backup_id in sorted(ids, key=_order, reverse=True)]
 
 
-def newest_good(backups: list[Backup]) -> Backup | None:
-    """Return the newest backup that has no known problem."""
-    return next((backup for backup in backups if backup.problem is None), None)
+def newest_good(backups: list[Backup], with_safety: bool = False) -> Backup | None:
+    """Return the newest backup that has no known problem.
+
+    What a restore kept of the state it replaced counts only ``with_safety``: else two restores of the newest
+    backup in a row would bring back what the first one replaced.
+    """
+    usable = (backup for backup in backups if backup.problem is None)
+    return next((backup for backup in usable if with_safety or not backup.is_safety), None)
 
 
 def find(backup_dir: Path, wanted: str) -> Backup:

@@ -23,6 +23,8 @@ STATE_DB_FILE = "state.db"
 OWNER_CARD_FILE = "owner_card.yaml"
 SCHEMA_VERSION = 1
 MAX_BYTES = 64 * 1024
+# The name of what a restore keeps of the state it replaces; nobody else may use it.
+SAFETY_NAME = "before-restore"
 
 _HEX64 = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", re.ASCII)
@@ -59,6 +61,8 @@ def check_name(name: str) -> str:
             f"name {name[:80]!r} has characters it may not have",
             hint="use up to 64 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit",
         )
+    if name == SAFETY_NAME:
+        raise BadInput(f"name {name} belongs to what restores keep", hint="choose another name")
     return name
 
 

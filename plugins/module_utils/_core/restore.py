@@ -28,8 +28,6 @@ from .restore_recovery import finish_interrupted, foretell_interrupted
 from .sqlite_restore import Hold
 from .verify import content_of, verify
 
-SAFETY_NAME = "before-restore"
-
 
 @dataclass(frozen=True)
 class Request:
@@ -86,14 +84,12 @@ def make_plan(node: Node, request: Request) -> Plan:
     try:
         verify(backup, request.integrity)
     except Damaged as exc:
-        others = [
-            b for b in catalogue.list_backups(node.backup_dir) if b.problem is None and b.id != backup.id
-        ]
-        other = others[0].id if others else "none"
+        others = [other for other in catalogue.list_backups(node.backup_dir) if other.id != backup.id]
+        next_one = catalogue.newest_good(others)
         raise Damaged(
             f"backup {backup.id} is damaged: {exc}",
             path=backup.path,
-            hint=f"nothing was changed; the next one is {other}",
+            hint=f"nothing was changed; the next one is {next_one.id if next_one else 'none'}",
         ) from exc
     card = owner_card.read(backup.owner_card)
     way: str | None = sqlite_restore.way_into(node.state_db, request.timeout)
@@ -194,12 +190,10 @@ def _database_held(node: Node, plan: Plan, timeout: float) -> Iterator[Hold | No
 
 def _keep_present(node: Node, timeout: float, quiet: bool, outcome: Outcome) -> str:
     """Keep the present state, as a verified backup if it makes one; return words that say where it is."""
-    request = backups.Request(timeout=timeout, quiet=quiet)
+    request = backups.Request(timeout=timeout, safety=True, quiet=quiet)
     try:
         plan = backups.make_plan(node, request, outcome)
-        made = plan.keep or backups.make(
-            node, backups.Request(name=SAFETY_NAME, timeout=timeout, quiet=quiet)
-        )
+        made = plan.keep or backups.make(node, request)
     except (Damaged, NotFound) as exc:
         folder = replaced.keep(node, str(exc))
         if folder is None:

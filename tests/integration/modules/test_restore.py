@@ -53,6 +53,18 @@ def test_check_run_run_check(quiet: fleet.Node) -> None:
     assert sqlite3(quiet.state_db, COUNT) == fewer
 
 
+def test_the_latest_restored_twice_does_not_bring_back_what_it_replaced(quiet: fleet.Node) -> None:
+    good(module("backup", root=quiet.root))
+    plans = sqlite3(quiet.state_db, COUNT)
+    sqlite3(quiet.state_db, "DELETE FROM plans")
+    first = good(module("backup_restore", root=quiet.root, id="latest"))
+    again = good(module("backup_restore", root=quiet.root, id="latest"))
+    assert (first["changed"], again["changed"]) == (True, False)
+    assert sqlite3(quiet.state_db, COUNT) == plans
+    assert good(module("backup_info", root=quiet.root))["newest"]["id"] == first["backup"]["id"]
+    assert good(module("backup_verify", root=quiet.root))["backup"]["id"] == first["backup"]["id"]
+
+
 def test_a_writing_station_goes_on_with_the_restored_data(station: fleet.Node) -> None:
     backup = good(module("backup", root=station.root))["backup"]
     copy = Path(backup["path"]) / "state.db"
