@@ -14,8 +14,8 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import stat
-import subprocess
 from collections.abc import Generator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -162,19 +162,32 @@ def sha256_of(path: Path) -> str:
 
 
 def read_apart(path: Path) -> Generator[bytes, None, None]:
-    """Yield a file's bytes, read by a child process.
+    """Yield a file's bytes, read by a child process (``cat``).
 
     Opening and closing a database's file in this process would drop the SQLite locks it holds on it. Closing
-    the generator early ends the child.
+    the generator early ends the child. Raise :class:`Damaged` when the file cannot be read to its end.
     """
-    with subprocess.Popen(["cat", "--", os.fspath(path)], stdout=subprocess.PIPE) as child:
-        source = child.stdout
-        while source and (chunk := source.read(CHUNK)):
-            yield chunk
-        if source:
-            source.close()
-    if child.returncode:
-        raise Damaged(f"could not be read to its end (cat: exit {child.returncode})", path=path)
+    reader, writer = os.pipe()
+    silent = (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)
+    piped = (os.POSIX_SPAWN_DUP2, writer, 1)
+    command = ["cat", "--", os.fspath(path)]
+    try:
+        child = os.posix_spawnp(
+            "cat", command, os.environ, file_actions=[silent, piped], setsigdef=[signal.SIGPIPE]
+        )
+    except BaseException:
+        os.close(reader)
+        raise
+    finally:
+        os.close(writer)
+    try:
+        with os.fdopen(reader, "rb") as source:
+            while chunk := source.read(CHUNK):
+                yield chunk
+    finally:
+        status = os.waitpid(child, 0)[1]
+    if status:
+        raise Damaged("could not be read to its end", path=path)
 
 
 def copy_durably(source: Path, target: Path, mode: int, owner: Owner) -> str:

@@ -90,7 +90,7 @@ def _checked(document: Any) -> Manifest:
     if not isinstance(document, dict):
         raise BadInput("it is not an object")
     version = document.get("schema_version")
-    if type(version) is not int or version != SCHEMA_VERSION:
+    if not isinstance(version, int) or isinstance(version, bool) or version != SCHEMA_VERSION:
         raise BadInput(f"schema_version is {version!r:.40}, not {SCHEMA_VERSION}")
     file_names = {field: _text(document, field, _FILE_NAME) for field in ("state_db_file", "owner_card_file")}
     if len({*file_names.values(), FILE_NAME}) != 3:

@@ -29,17 +29,21 @@ MAX_BYTES = 1 << 20
 Check = Callable[[Any], Optional[str]]
 
 
+def _whole(value: Any, least: float = -math.inf) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
 def _integer(value: Any) -> str | None:
-    return None if type(value) is int and value >= 0 else "must be a whole number, 0 or more"
+    return None if _whole(value, 0) else "must be a whole number, 0 or more"
 
 
 def _number(value: Any) -> str | None:
-    good = type(value) in (int, float) and math.isfinite(value)
+    good = _whole(value) or (isinstance(value, float) and math.isfinite(value))
     return None if good else "must be a finite number"
 
 
 def _boolean(value: Any) -> str | None:
-    return None if type(value) is bool else "must be true or false"
+    return None if isinstance(value, bool) else "must be true or false"
 
 
 def _texts(value: Any) -> str | None:
@@ -130,9 +134,7 @@ def find_errors(card: Any) -> list[str]:
     if not isinstance(card, dict):
         return ["it must be a mapping of sections"]
     version = card.get("schema_version")
-    errors = (
-        [] if type(version) is int and version >= 1 else ["schema_version: must be a whole number, 1 or more"]
-    )
+    errors = [] if _whole(version, 1) else ["schema_version: must be a whole number, 1 or more"]
     for section, fields in SECTIONS.items():
         found = card.get(section)
         if not isinstance(found, dict):

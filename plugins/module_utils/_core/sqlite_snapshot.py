@@ -91,7 +91,7 @@ def _begin_read(connection: sqlite3.Connection) -> None:
 
 def _pin_wal(reader: sqlite3.Connection, path: Path, timeout: float, quiet: bool) -> None:
     patience = time.monotonic() + min(timeout, _PIN_PATIENCE_SECONDS)
-    writing, third = (sqlite.connect_live(path, timeout) for _ in range(2))
+    writing, third = sqlite.connect_live(path, timeout), sqlite.connect_live(path, timeout)
     with closing(writing), closing(third):
         while True:
             if not quiet:

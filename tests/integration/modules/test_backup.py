@@ -71,7 +71,7 @@ def test_a_renewed_lease_is_no_new_content(tmp_path: Path) -> None:
 
 
 def test_a_backup_of_a_writing_station_holds_a_state_that_existed(station: fleet.Node) -> None:
-    made = [good(module("backup", root=station.root, force=True))["backup"] for _ in range(5)]
+    made = [good(module("backup", root=station.root, force=True))["backup"] for _turn in range(5)]
     assert len({backup["id"] for backup in made}) == 5
     for backup in made:
         copy = Path(backup["path"]) / "state.db"

@@ -10,17 +10,16 @@ import json
 import os
 import re
 import shutil
-import sqlite3 as sqlite
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable
 
 import pytest
 
 from ansible_collections.vvtv.runbook.plugins.module_utils._core import locks, node
-from tests.integration.helpers import good, module, tree
+from tests.integration.helpers import good, module, sqlite3, tree
 from tests.simulator import database, fleet, owner_card
 
 Damage = Callable[[Path], object]
@@ -35,8 +34,7 @@ def root(tmp_path: Path) -> Path:
     database.create_database(where / "runtime/state/vvtv.db", 300_000, "delete", 1)
     (where / "config/owner_card.sample.yaml").write_text(owner_card.SAMPLE)
     good(module("backup", root=where))
-    with closing(sqlite.connect(where / "runtime/state/vvtv.db")) as live, live:
-        live.execute("DELETE FROM plans WHERE rowid < 5")
+    sqlite3(where / "runtime/state/vvtv.db", "DELETE FROM plans WHERE rowid < 5")
     return where
 
 
@@ -162,8 +160,7 @@ def test_a_state_that_cannot_be_backed_up_is_refused(root: Path, case: str, chec
 def test_a_database_of_somebody_else_is_refused(root: Path) -> None:
     path = root / "runtime/state/vvtv.db"
     path.unlink()
-    with closing(sqlite.connect(path)) as other, other:
-        other.execute("CREATE TABLE customers (id)")
+    sqlite3(path, "CREATE TABLE customers (id)")
     assert "none of its tables" in refused(root, "backup")["msg"]
 
 

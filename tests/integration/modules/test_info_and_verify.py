@@ -33,7 +33,7 @@ def test_looking_and_verifying_change_nothing_in_any_of_four_runs(quiet: fleet.N
 
 
 def test_info_lists_newest_first_and_says_what_cannot_be_used(quiet: fleet.Node) -> None:
-    made = [good(module("backup", root=quiet.root, force=True))["backup"]["id"] for _ in range(3)]
+    made = [good(module("backup", root=quiet.root, force=True))["backup"]["id"] for _turn in range(3)]
     half_made = quiet.root / "runtime/backups/20991231T235959Z"
     half_made.mkdir()
     (half_made / "state.db").write_bytes(b"")
@@ -66,7 +66,7 @@ def test_a_backup_of_the_stations_own_tools_is_listed_verified_and_restored(quie
 
 
 def test_verify_all_names_every_damaged_backup(quiet: fleet.Node) -> None:
-    made = [good(module("backup", root=quiet.root, force=True))["backup"] for _ in range(3)]
+    made = [good(module("backup", root=quiet.root, force=True))["backup"] for _turn in range(3)]
     (Path(made[0]["path"]) / "owner_card.yaml").write_text("nonsense\n")
     os.truncate(Path(made[1]["path"]) / "state.db", 4096)
     result = module("backup_verify", root=quiet.root, id="all")

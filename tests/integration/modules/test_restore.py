@@ -69,7 +69,7 @@ def test_a_writing_station_goes_on_with_the_restored_data(station: fleet.Node) -
     backup = good(module("backup", root=station.root))["backup"]
     copy = Path(backup["path"]) / "state.db"
     station.wait_commits(20)
-    for _ in range(3):
+    for _turn in range(3):
         good(module("backup_restore", root=station.root, id=backup["id"]))
         station.wait_commits(3)
         assert sqlite3(station.state_db, f"ATTACH '{copy}' AS b; {MISSING}") == "0"
