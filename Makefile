@@ -1,0 +1,35 @@
+# A table of contents: the work is in tests/tools/.
+SHELL := /bin/bash
+tool := ./tests/tools
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint unit sanity integration build clean
+
+help:         ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS=$$'\t' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+
+setup:        ## packages, virtual environment, search path (quick when nothing changed)
+	@$(tool)/setup.sh
+
+demo: setup   ## the demonstration, on this machine
+	@$(tool)/demo.sh
+
+test: setup   ## everything below, in order, with the time of each
+	@$(tool)/test.sh
+
+lint: setup   ## ruff, mypy, yamllint, ansible-lint, shellcheck, documentation, project rules
+	@$(tool)/lint.sh
+
+unit: setup   ## unit tests, on the newest ansible-core and on the oldest Python of a node
+	@$(tool)/unit.sh
+
+sanity: setup ## ansible-test sanity, on the newest and the oldest ansible-core
+	@$(tool)/sanity.sh
+
+integration: setup ## modules and playbooks against simulated nodes
+	@$(tool)/integration.sh
+
+build: setup  ## the collection's tarball, installed elsewhere and tried there
+	@$(tool)/build.sh
+
+clean:        ## stop the demo's nodes, remove build/ and .venv/
+	@$(tool)/clean.sh

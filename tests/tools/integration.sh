@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Modules, roles and playbooks against simulated nodes, with the newest ansible-core and then the oldest.
+# CORES=newest leaves out the second run. Arguments go to pytest.
+set -euo pipefail
+. "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
+cd "$root"
+
+if [ -z "$(find tests/integration -name 'test_*.py' -print -quit 2>/dev/null)" ]; then
+  step "integration tests"
+  say "NOT TESTED: tests/integration holds no test yet"
+  exit 0
+fi
+
+export PYTHONPATH=$collections ANSIBLE_COLLECTIONS_PATH=$collections
+# The tests may let a node run its modules on the oldest Python of a node.
+made=0
+ensure_node_python || made=$?
+case $made in
+  0) export VVTV_TEST_NODE_PYTHON=$build/venv-py39/bin/python ;;
+  3) say "NOT TESTED: modules on Python 3.9 (this machine has none; install one, for instance with pyenv)" ;;
+  *) exit "$made" ;;
+esac
+
+for core in ${CORES:-newest oldest}; do
+  case $core in
+    newest) env=$venv ;;
+    oldest) ensure_oldest && env=$build/venv-oldest ;;
+    *) die "CORES may hold newest and oldest, not $core" ;;
+  esac
+  step "integration tests: ansible-core $(core_version "$env/bin/python"), $("$env/bin/python" --version)"
+  # pytest ends with 5 where it found no test: a failure too.
+  PATH=$env/bin:$PATH "$env/bin/python" -m pytest -n 2 --dist loadfile tests/integration "$@"
+done
