@@ -1,0 +1,123 @@
+# Copyright (c) 2026 the vvtv.runbook authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""HTTP around the station's answers, and the faults that spoil them."""
+
+from __future__ import annotations
+
+import os
+import socketserver
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Callable
+from urllib.parse import urlsplit
+
+from . import station
+from .faults import Control, Rule
+
+HOST = "127.0.0.1"
+CRASH_EXIT_CODE = 70
+MAX_BODY_BYTES = 64 * 1024
+IDLE_SECONDS = 30
+BROKEN_JSON = b'{"broken": ['
+_PADDING = b" " * 65536
+_POLL_SECONDS = 0.02
+
+
+class ApiServer(ThreadingHTTPServer):
+    """The node's API on the loopback; ``port`` 0 takes a free one."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+
+    def __init__(self, port: int, answers: station.Station, control: Callable[[], Control]) -> None:
+        self.answers = answers
+        self.control = control
+        self.stopping = threading.Event()
+        super().__init__((HOST, port), Handler)
+
+    @property
+    def port(self) -> int:
+        return int(self.server_address[1])
+
+    def server_bind(self) -> None:
+        # HTTPServer's own asks the name service for our name, which can take seconds.
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = HOST, self.port
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A caller that hangs up in the middle is no event for a station."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection of one caller."""
+
+    protocol_version = "HTTP/1.1"
+    server_version = "vvtv-simulator"
+    sys_version = ""
+    timeout = IDLE_SECONDS
+    server: ApiServer
+
+    def do_GET(self) -> None:
+        self._handle()
+
+    def do_POST(self) -> None:
+        self._handle()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """No access log: the polls of a soak would fill the disk."""
+
+    def _handle(self) -> None:
+        path = urlsplit(self.path).path
+        faults = self.server.control().faults
+        self._drop_body()
+        if _holds(faults.crash, path):
+            os._exit(CRASH_EXIT_CODE)
+        if faults.hang is not None and faults.hang.applies(path):
+            self._wait(faults.hang.amount)
+            self.close_connection = True  # no answer at all
+            return
+        if faults.slow is not None and faults.slow.applies(path):
+            self._wait(faults.slow.amount)
+        if _holds(faults.http_500, path):
+            answer = station.text_answer("internal server error", 500)
+        elif _holds(faults.malformed, path):
+            answer = station.Answer(200, "application/json", BROKEN_JSON)
+        else:
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            answer = self.server.answers.answer(self.command, self.path, headers)
+        padding = int(faults.huge.amount) if faults.huge is not None and faults.huge.applies(path) else 0
+        self._send(answer, padding)
+
+    def _drop_body(self) -> None:
+        """Read and forget what the caller sent: the station's signature is over an empty body."""
+        length = self.headers.get("Content-Length", "0")
+        if not length.isdigit() or int(length) > MAX_BODY_BYTES or self.headers.get("Transfer-Encoding"):
+            self.close_connection = True
+            return
+        self.rfile.read(int(length))
+
+    def _wait(self, seconds: float) -> None:
+        """Wait out a fault; it ends early when the node stops or the faults change."""
+        deadline, generation = time.monotonic() + seconds, self.server.control().generation
+        while time.monotonic() < deadline and self.server.control().generation == generation:
+            if self.server.stopping.wait(_POLL_SECONDS):
+                return
+
+    def _send(self, answer: station.Answer, at_least: int) -> None:
+        """Send the answer; blanks after it, which JSON allows, make it ``at_least`` so many bytes long."""
+        padding = max(0, at_least - len(answer.body))
+        self.send_response(answer.status)
+        self.send_header("Content-Type", answer.content_type)
+        self.send_header("Content-Length", str(len(answer.body) + padding))
+        self.end_headers()
+        self.wfile.write(answer.body)
+        while padding > 0:
+            self.wfile.write(_PADDING[:padding])
+            padding -= len(_PADDING)
+
+
+def _holds(rule: Rule | None, path: str) -> bool:
+    return rule is not None and rule.applies(path)
