@@ -39,8 +39,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def folder(root: Path) -> Path:
-    """The node's only backup."""
-    return next((root / "runtime/backups").glob("2*Z"))
+    """The backup that the node began with."""
+    return min((root / "runtime/backups").glob("2*Z"))
 
 
 def refused(root: Path, called: str, **params: Any) -> dict[str, Any]:
