@@ -63,7 +63,7 @@ def back_up(node: Node, request: Request, check: bool = False) -> Outcome:
         return outcome
     with node_lock(node, "backup", request.timeout):
         finish_interrupted(node, request.timeout, outcome)
-        remove_leftovers(node.backup_dir, outcome)
+        remove_leftovers(node, outcome)
         plan = make_plan(node, request, outcome)
         backup = None if plan.keep else make(node, request)
         _tell(outcome, plan, node, backup)
@@ -174,13 +174,12 @@ def _finish(staging: Path, final: Path, facts: Manifest, owner: files.Owner) -> 
     return catalogue.find(final.parent, final.name)
 
 
-def remove_leftovers(backup_dir: Path, outcome: Outcome) -> None:
+def remove_leftovers(node: Node, outcome: Outcome) -> None:
     """Remove what killed runs left half made; the caller holds the node's lock, so nobody is at it."""
-    with guarded("look for left-over backups", backup_dir):
-        if not backup_dir.exists():
-            return
-        names = sorted(entry.name for entry in backup_dir.iterdir())
-    for name in names:
-        if name.startswith(catalogue.STAGING_PREFIX):
-            files.remove_tree(backup_dir / name)
-            outcome.did(f"removed {backup_dir / name}, left half made by a run that was killed")
+    for folder in (node.backup_dir, node.replaced_dir):
+        with guarded("look for what killed runs left", folder):
+            names = sorted(entry.name for entry in folder.iterdir()) if folder.exists() else []
+        for name in names:
+            if name.startswith(catalogue.STAGING_PREFIX):
+                files.remove_tree(folder / name)
+                outcome.did(f"removed {folder / name}, left half made by a run that was killed")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import files
-from .errors import AnyPath, NotFound, require_absolute
+from .errors import AnyPath, NotFound, guarded, require_absolute
 
 STATE_DB = "runtime/state/vvtv.db"
 OWNER_CARD = "config/owner_card.sample.yaml"
@@ -40,7 +40,9 @@ class Node:
         Raise :class:`BadInput` for a relative root and :class:`NotFound` for one that does not exist.
         """
         base = require_absolute(root, "root")
-        if not base.is_dir():
+        with guarded("look at the node's root", base):
+            found = base.is_dir()
+        if not found:
             raise NotFound("the node's root is no folder", path=base, hint="check the option root")
 
         def below(value: AnyPath | None, default: str) -> Path:

@@ -69,8 +69,7 @@ def restore(node: Node, request: Request, check: bool = False) -> Outcome:
         return outcome
     with node_lock(node, f"restore {request.wanted}", request.timeout):
         finish_interrupted(node, request.timeout, outcome)
-        backups.remove_leftovers(node.backup_dir, outcome)
-        backups.remove_leftovers(node.replaced_dir, outcome)
+        backups.remove_leftovers(node, outcome)
         plan = make_plan(node, request)
         _describe(node, plan, request.timeout, outcome)
         if plan.changes:

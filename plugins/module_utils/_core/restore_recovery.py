@@ -42,6 +42,9 @@ def finish_interrupted(node: Node, timeout: float, outcome: Outcome) -> None:
     """Settle a killed restore; the caller holds the node's lock."""
     intent = interrupted(node)
     if intent is None:
+        for target in (node.state_db, node.owner_card, node.restore_intent):
+            if files.remove(files.staged_path(target)):
+                outcome.did(f"removed what a killed restore prepared for {target}")
         return
     backup_id = str(intent.facts.get("backup"))[:40]
     if database_was_restored(node, intent, timeout):

@@ -47,6 +47,7 @@ LEASE_TABLE = "scheduler_locks"
 _BOOKKEEPING = ((18, 20), (24, 28), (40, 44), (92, 100))
 _LEAF_PAGES = (0x0A, 0x0D)
 _MAX_FINDINGS = 1
+_SHARED_MEMORY_BYTES = 32768  # what a -shm file takes at least (sqlite.org/walformat.html, 2.1)
 
 
 def sidecar(database: Path, suffix: str) -> Path:
@@ -63,11 +64,20 @@ def to_error(exc: sqlite3.Error, doing: str, path: Path) -> RunbookError:
         return Busy(msg, path=path, hint=hint)
     if "not a database" in why or "malformed" in why or "encrypted" in why:
         return Damaged(msg, path=path, hint="restore it from a backup")
-    if "full" in why:
+    if "full" in why or ("I/O" in why and _no_room_beside(path)):
         return DiskFull(msg, path=path, hint="free some space and run again")
     if "unable to open" in why or "readonly" in why or "authorization" in why:
         return Denied(msg, path=path, hint="run as the service user or with become")
     return SystemFault(msg, path=path)
+
+
+def _no_room_beside(path: Path) -> bool:
+    """Whether SQLite's "disk I/O error" means that its shared memory or journal found no room."""
+    try:
+        found = os.statvfs(path.parent)
+    except OSError:
+        return False
+    return found.f_bavail * found.f_frsize < _SHARED_MEMORY_BYTES
 
 
 @contextmanager
