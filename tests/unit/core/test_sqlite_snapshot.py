@@ -1,0 +1,170 @@
+# Copyright (c) 2026 the vvtv.runbook authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Copies of a database that is being written, and when two databases have the same content."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ansible_collections.vvtv.runbook.plugins.module_utils._core import sqlite, sqlite_snapshot
+from ansible_collections.vvtv.runbook.plugins.module_utils._core.errors import (
+    BadInput,
+    Busy,
+    Damaged,
+    NotFound,
+    Unsupported,
+)
+from tests.simulator import database, fleet
+
+from .conftest import ME, another, ask, journal_mode, sha256sum
+
+INSERT = "INSERT INTO plans VALUES ('new', '{}', '2026-01-01T00:00:00+00:00')"
+
+
+def content(path: Path) -> str | None:
+    return sqlite_snapshot.live_content(path, 1)
+
+
+@pytest.mark.parametrize("method", ["auto", "pinned", "online", "vacuum"])
+def test_a_copy_is_sound_complete_and_free_of_a_wal(live: Path, tmp_path: Path, method: str) -> None:
+    copy = sqlite_snapshot.take(live, tmp_path / "copy.db", ME, method, 5)
+    assert copy.method == ("pinned" if method == "auto" else method)
+    assert copy.sha256 == sha256sum(tmp_path / "copy.db")
+    assert copy.size == (tmp_path / "copy.db").stat().st_size
+    assert (tmp_path / "copy.db").read_bytes()[18:20] == b"\1\1"
+    assert (tmp_path / "copy.db").stat().st_mode & 0o777 == 0o600
+    database.check_invariant(tmp_path / "copy.db")
+    assert sqlite.digests_of(tmp_path / "copy.db") == (copy.sha256, copy.content_sha256)
+    dumps = [ask(path, ".dump") for path in (live, tmp_path / "copy.db")]
+    assert dumps[0] == dumps[1]
+
+
+@pytest.mark.parametrize("method", ["pinned", "online"])
+def test_a_copy_has_the_content_digest_of_its_source(live: Path, tmp_path: Path, method: str) -> None:
+    assert sqlite_snapshot.take(live, tmp_path / "copy.db", ME, method, 5).content_sha256 == content(live)
+
+
+@pytest.mark.parametrize("journal", database.JOURNAL_MODES)
+@pytest.mark.parametrize("method", ["pinned", "online", "vacuum"])
+def test_copies_under_a_hammering_writer_are_states_that_were(
+    tmp_path: Path, journal: str, method: str
+) -> None:
+    with fleet.start_node(tmp_path / "node", size="500K", journal_mode=journal, commit_interval=0) as node:
+        for number in range(15):
+            target = tmp_path / f"copy{number}.db"
+            sqlite_snapshot.take(node.state_db, target, ME, method, 10)
+            database.check_invariant(target)
+            sqlite.check_still(target, "full")
+        node.wait_commits(2)
+
+
+def test_a_pin_holds_writers_with_a_rollback_journal_and_lets_them_go_on_in_wal_mode(live: Path) -> None:
+    with sqlite_snapshot.pinned(live, 1) as pin:
+        with another(live, INSERT) as said:
+            assert said == ("done" if journal_mode(live) == "wal" else "database is locked")
+        data = b"".join(sqlite_snapshot.read_pinned(pin))
+    assert len(data) == pin.size
+    assert b"'new'" not in data
+    with another(live, "DELETE FROM plans WHERE plan_id = 'new'", INSERT) as said:
+        assert said == "done"
+
+
+def test_an_old_reader_of_the_wal_makes_the_copy_an_online_one(tmp_path: Path) -> None:
+    live = tmp_path / "vvtv.db"
+    database.create_database(live, 200_000, "wal", 1)
+    reading = another(live, "BEGIN", "SELECT count(*) FROM plans")
+    with another(live, INSERT), reading, another(live, "DELETE FROM plans WHERE plan_id = 'new'"):
+        with pytest.raises(Unsupported, match="old reader"):
+            sqlite_snapshot.take(live, tmp_path / "pinned.db", ME, "pinned", 0.2)
+        copy = sqlite_snapshot.take(live, tmp_path / "copy.db", ME, "auto", 0.2)
+        assert content(live) is None
+    assert copy.method == "online"
+    assert ask(tmp_path / "copy.db", "SELECT count(*) FROM plans WHERE plan_id = 'new'") == "0"
+
+
+def test_a_renewed_lease_is_no_content_and_everything_else_is(live: Path) -> None:
+    ask(live, "INSERT OR REPLACE INTO scheduler_locks VALUES ('scheduler-main', 'a', 'x', 'y')")
+    before = content(live)
+    ask(live, "UPDATE scheduler_locks SET owner_id = 'b', expires_at = 'later'")
+    assert content(live) == before
+    ask(live, "UPDATE assets SET updated_at = updated_at || 'x' WHERE rowid = 1")
+    assert content(live) != before
+
+
+def test_a_lease_that_has_grown_is_content(live: Path) -> None:
+    ask(live, "INSERT INTO scheduler_locks SELECT 'x' || plan_id, payload_json, '', '' FROM plans")
+    before = content(live)
+    ask(live, "UPDATE scheduler_locks SET owner_id = owner_id || 'y'")
+    assert content(live) != before
+
+
+def test_any_new_row_in_any_table_is_content(live: Path) -> None:
+    rows = {
+        "plans": "'n', '{}', ''",
+        "assets": "'n', '{}', ''",
+        "queue_entries": "'n', '', '{}'",
+        "audit_events": "'n', '', '{}'",
+        "metric_samples": "'', '{}'",
+        "alert_states": "'n', 0, NULL, ''",
+    }
+    seen = {content(live)}
+    for number, (table, values) in enumerate(rows.items()):
+        ask(live, f"INSERT INTO {table} VALUES ({values})")
+        seen.add(content(live))
+        assert len(seen) == number + 2
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=30))
+def test_the_content_digest_does_not_depend_on_the_chunks(tmp_path: Path, cuts: list[int]) -> None:
+    data = bytes(range(256)) * 16 * 12
+    whole = sqlite.ContentDigest(4096, [3, 7])
+    whole.update(data)
+    parts, offset = sqlite.ContentDigest(4096, [3, 7]), 0
+    for pages in cuts:
+        parts.update(data[offset : offset + pages * 4096])
+        offset += pages * 4096
+    parts.update(data[offset:])
+    assert parts.hexdigest() == whole.hexdigest()
+
+
+@pytest.mark.parametrize("page_size", [512, 1024, 4096, 65536])
+def test_every_page_size_is_copied(tmp_path: Path, page_size: int) -> None:
+    live = tmp_path / "vvtv.db"
+    ask(
+        live,
+        f"PRAGMA page_size={page_size}; CREATE TABLE plans (a); INSERT INTO plans VALUES (randomblob(90000))",
+    )
+    copy = sqlite_snapshot.take(live, tmp_path / "copy.db", ME, "pinned", 1)
+    assert copy.sha256 == sha256sum(tmp_path / "copy.db") == sha256sum(live)
+
+
+def test_a_locked_database_is_busy_after_the_timeout(live: Path, tmp_path: Path) -> None:
+    # Readers of a WAL need not wait for its writer.
+    methods = ["pinned"] if journal_mode(live) == "wal" else ["pinned", "online", "vacuum"]
+    with another(live, "BEGIN EXCLUSIVE"):
+        for method in methods:
+            with pytest.raises(Busy, match="locked"):
+                sqlite_snapshot.take(live, tmp_path / f"{method}.db", ME, method, 0.2)
+
+
+def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("no database\n" * 100)
+    (tmp_path / "folder").mkdir()
+    ask(tmp_path / "other.db", "CREATE TABLE customers (a)")
+    for name, error in (("text", Damaged), ("folder", Damaged), ("other.db", Damaged), ("none", NotFound)):
+        with pytest.raises(error) as caught:
+            sqlite_snapshot.take(tmp_path / name, tmp_path / "copy.db", ME, "auto", 0.2)
+        assert str(tmp_path / name) in str(caught.value)
+        (tmp_path / "copy.db").unlink()
+
+
+def test_an_unknown_method_is_refused(live: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="method must be one of"):
+        sqlite_snapshot.take(live, tmp_path / "copy.db", ME, "cp", 1)
