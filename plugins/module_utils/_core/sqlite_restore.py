@@ -113,12 +113,11 @@ def held(target: Path, timeout: float) -> Iterator[Hold]:
         closing(sqlite.connect_live(target, timeout)) as live,
     ):
         wal = live.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
-        if wal:
-            live.execute("BEGIN IMMEDIATE")
-        else:
-            # In exclusive locking mode the lock outlives the transaction that took it.
+        sqlite.begin_writing(live, timeout)
+        if not wal:
+            # In exclusive locking mode the lock outlives the transaction that took it. Set any sooner, a
+            # failed attempt would keep its read lock, and we and a committing writer wait for each other.
             live.execute("PRAGMA locking_mode=EXCLUSIVE")
-            live.execute("BEGIN IMMEDIATE")
             live.execute("ROLLBACK")
         yield Hold(target, timeout, live, wal)
 

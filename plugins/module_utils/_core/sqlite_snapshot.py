@@ -96,7 +96,7 @@ def _pin_wal(reader: sqlite3.Connection, path: Path, timeout: float, quiet: bool
         while True:
             if not quiet:
                 # Keeps everybody from committing, hence from resetting the WAL, during the checkpoint.
-                writing.execute("BEGIN IMMEDIATE")
+                sqlite.begin_writing(writing, timeout)
             _busy, logged, moved = third.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             if logged == moved:
                 _begin_read(reader)

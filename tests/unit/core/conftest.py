@@ -15,9 +15,14 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from ansible_collections.vvtv.runbook.plugins.module_utils._core import files
 from tests.simulator import database
+
+# How long an example takes says nothing: the machine is shared with the other tests.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 ME = files.Owner(os.getuid(), os.getgid())
 
