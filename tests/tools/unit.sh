@@ -6,6 +6,8 @@ set -euo pipefail
 cd "$root"
 export PYTHONPATH=$collections
 
+"$venv/bin/python" "$tools/age_vectors.py" "$build/vectors"
+
 step "unit tests: $("$venv/bin/python" --version), ansible-core $(core_version "$venv/bin/python")"
 "$venv/bin/python" -m pytest -n 2 tests/unit "$@"
 
