@@ -27,6 +27,12 @@ options:
     description: The folder that holds one folder for each backup; relative paths are below O(root).
     type: path
     default: runtime/backups
+  key_dir:
+    description:
+      - The folder of the node's keys; relative paths are below O(root).
+      - It must be private (0700, its files 0600) and belong to the owner of O(root); else it is refused.
+    type: path
+    default: runtime/keys
   lock_timeout:
     description:
       - How many seconds to wait for the node's lock, and for the database while the station uses it.

@@ -8,9 +8,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from ._core import node
+from ._core.errors import require_absolute
 
 
 def node_options() -> dict[str, Any]:
@@ -20,10 +22,34 @@ def node_options() -> dict[str, Any]:
         "state_db": {"type": "path", "default": node.STATE_DB},
         "owner_card": {"type": "path", "default": node.OWNER_CARD},
         "backup_dir": {"type": "path", "default": node.BACKUP_DIR},
+        "key_dir": {"type": "path", "default": node.KEY_DIR, "no_log": False},
         "lock_timeout": {"type": "float", "default": 30.0},
     }
 
 
 def node_at(params: dict[str, Any]) -> node.Node:
     """Return the node that a module's parameters name."""
-    return node.Node.at(params["root"], params["state_db"], params["owner_card"], params["backup_dir"])
+    return node.Node.at(
+        params["root"], params["state_db"], params["owner_card"], params["backup_dir"], params["key_dir"]
+    )
+
+
+def recovery_options() -> dict[str, Any]:
+    """Return who can open archives when a node is lost (fragment ``_recovery``)."""
+    return {"recovery_recipients": {"type": "list", "elements": "str", "default": []}}
+
+
+def recovery(params: dict[str, Any]) -> tuple[str, ...]:
+    """Return the recovery recipients that a module's parameters name."""
+    return tuple(params["recovery_recipients"])
+
+
+def identity_options() -> dict[str, Any]:
+    """Return what opens archives beside the node's own keys (fragment ``_identity``)."""
+    return {"identity_file": {"type": "path"}}
+
+
+def identity_file(params: dict[str, Any]) -> Path | None:
+    """Return the identity file that a module's parameters name."""
+    given = params["identity_file"]
+    return None if given is None else require_absolute(given, "identity_file")

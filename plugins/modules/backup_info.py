@@ -11,7 +11,7 @@ short_description: List the backups of a node
 version_added: 1.0.0
 description:
   - Lists what is in the backup folder, newest first, without reading the data.
-  - A folder that cannot be used says why.
+  - A folder that cannot be used says why. No key is needed.
 extends_documentation_fragment:
   - vvtv.runbook._attributes
   - vvtv.runbook._attributes.read_only

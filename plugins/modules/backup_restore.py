@@ -13,8 +13,12 @@ description:
   - Verifies the backup, keeps the present state, restores database and OwnerCard, and checks the result.
   - A station that holds the database open sees the restored data and goes on. A database that is missing or
     damaged is restored too.
-  - What is replaced is kept as a verified backup named V(before-restore). When it is too damaged to be one,
-    its files are kept as they are in the folder C(replaced) of the backup folder.
+  - An archive is decrypted beside the database that it replaces, and only what is authentic and agrees with
+    its hashes to the last byte is used. Every key of the node is tried, and O(identity_file).
+  - An archive of the shell runbook is restored with a warning, since its format carries no authentication.
+  - What is replaced is kept as a verified backup named V(before-restore), encrypted if the node has a key.
+    When it is too damaged to be one, its files are kept as they are in the folder C(replaced) of the backup
+    folder.
   - Nothing is done when the node has the backup's content already.
   - A run that is killed leaves the old database or the restored one. When it was killed before the OwnerCard
     followed, the next M(vvtv.runbook.backup) or M(vvtv.runbook.backup_restore) on the node finishes that.
@@ -22,6 +26,8 @@ description:
 extends_documentation_fragment:
   - vvtv.runbook._attributes
   - vvtv.runbook._node
+  - vvtv.runbook._recovery
+  - vvtv.runbook._identity
 attributes:
   check_mode:
     support: full
@@ -63,6 +69,12 @@ EXAMPLES = r"""
     id: latest
   register: restored
 
+- name: Go back when the node's keys are lost, with the recovery identity
+  vvtv.runbook.backup_restore:
+    root: /srv/vvtv
+    id: latest
+    identity_file: /dev/shm/recovery.key
+
 - name: Undo that
   vvtv.runbook.backup_restore:
     root: /srv/vvtv
@@ -103,13 +115,21 @@ from ..module_utils._core.verify import INTEGRITY
 
 
 def operate(params: dict[str, Any], check: bool) -> Outcome:
-    request = Request(params["id"], params["integrity"], params["lock_timeout"])
+    request = Request(
+        params["id"],
+        params["integrity"],
+        params["lock_timeout"],
+        _argspec.identity_file(params),
+        _argspec.recovery(params),
+    )
     return restore(_argspec.node_at(params), request, check)
 
 
 def main() -> None:
     spec = {
         **_argspec.node_options(),
+        **_argspec.recovery_options(),
+        **_argspec.identity_options(),
         "id": {"type": "str", "required": True},
         "integrity": {"type": "str", "choices": list(INTEGRITY), "default": "quick"},
     }

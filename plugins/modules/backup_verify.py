@@ -10,19 +10,26 @@ module: backup_verify
 short_description: Prove that a backup is good by reading all of it back
 version_added: 1.0.0
 description:
-  - Re-reads the hashes, runs SQLite's own check on the database and checks the OwnerCard by its rules.
+  - Decrypts and authenticates archives, re-reads the hashes, runs SQLite's own check on the database and
+    checks the OwnerCard by its rules. Knows plain and encrypted backups, and archives of the shell runbook.
+  - What SQLite found of an archive's database as it was copied is recorded inside the archive, and the hash
+    vouches for it since; O(integrity=full) runs the check again, in memory.
+  - An archive is tried with every key of the node, so that those from before a rotation open too.
   - Fails when anything is not as it must be, naming the file. Writes nothing.
 extends_documentation_fragment:
   - vvtv.runbook._attributes
   - vvtv.runbook._attributes.read_only
   - vvtv.runbook._node
+  - vvtv.runbook._identity
 options:
   id:
     description: The backup's id, V(latest) for the newest usable one, or V(all).
     type: str
     default: latest
   integrity:
-    description: V(full) also compares each index of the database with its table, which takes longer.
+    description:
+      - V(full) also compares each index of the database with its table, which takes longer.
+      - An archive's database is opened in memory for that, and must fit.
     type: str
     choices: [quick, full]
     default: quick
@@ -68,12 +75,14 @@ from ..module_utils._core.verify import INTEGRITY, verify_backups
 
 
 def operate(params: dict[str, Any], check: bool) -> Outcome:
-    return verify_backups(_argspec.node_at(params).backup_dir, params["id"], params["integrity"])
+    node = _argspec.node_at(params)
+    return verify_backups(node, params["id"], params["integrity"], _argspec.identity_file(params))
 
 
 def main() -> None:
     spec = {
         **_argspec.node_options(),
+        **_argspec.identity_options(),
         "id": {"type": "str", "default": "latest"},
         "integrity": {"type": "str", "choices": list(INTEGRITY), "default": "quick"},
     }

@@ -52,6 +52,12 @@ class NotFound(RunbookError):
     code = "not_found"
 
 
+class MissingKey(NotFound):
+    """No key at hand opens an archive."""
+
+    code = "missing_key"
+
+
 class Damaged(RunbookError):
     """Data on disk are not what they must be: wrong hash, no database, truncated."""
 
@@ -74,6 +80,12 @@ class Denied(RunbookError):
     """The operating system refused to read or write a path."""
 
     code = "denied"
+
+
+class Unsafe(RunbookError):
+    """Something that must be private can be used by others."""
+
+    code = "unsafe"
 
 
 class MissingLibrary(RunbookError):

@@ -100,6 +100,16 @@ def staged_path(target: Path) -> Path:
     return target.with_name(f".{target.name}{_STAGED}")
 
 
+def staged_in(folder: Path) -> list[Path]:
+    """Return the staged files in ``folder``; whoever holds the node's lock may remove them."""
+    with guarded("look for what killed runs left", folder):
+        if not folder.is_dir():
+            return []
+        return sorted(
+            path for path in folder.iterdir() if path.name[0] == "." and path.name.endswith(_STAGED)
+        )
+
+
 def stage(target: Path, data: bytes, mode: int, owner: Owner) -> Path:
     """Write the next version of ``target`` beside it, durably, and return its path."""
     staged = staged_path(target)

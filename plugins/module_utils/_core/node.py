@@ -16,6 +16,7 @@ from .errors import AnyPath, NotFound, guarded, require_absolute
 STATE_DB = "runtime/state/vvtv.db"
 OWNER_CARD = "config/owner_card.sample.yaml"
 BACKUP_DIR = "runtime/backups"
+KEY_DIR = "runtime/keys"
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Node:
     state_db: Path
     owner_card: Path
     backup_dir: Path
+    key_dir: Path
 
     @classmethod
     def at(
@@ -34,6 +36,7 @@ class Node:
         state_db: AnyPath | None = None,
         owner_card: AnyPath | None = None,
         backup_dir: AnyPath | None = None,
+        key_dir: AnyPath | None = None,
     ) -> Node:
         """Return the node at ``root``, an existing folder; the other paths may be relative to it.
 
@@ -50,7 +53,11 @@ class Node:
 
         # Links are followed once, here: a file is replaced where it lies, and not the link to it.
         return cls(
-            base, below(state_db, STATE_DB), below(owner_card, OWNER_CARD), below(backup_dir, BACKUP_DIR)
+            base,
+            below(state_db, STATE_DB),
+            below(owner_card, OWNER_CARD),
+            below(backup_dir, BACKUP_DIR),
+            below(key_dir, KEY_DIR),
         )
 
     @property

@@ -11,47 +11,24 @@ say on disk what is about to happen; the database, in one transaction; the Owner
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
 from typing import Any
 
 from . import backup as backups
-from . import catalogue, files, owner_card, replaced, sqlite, sqlite_restore, sqlite_snapshot
-from .catalogue import Backup
-from .errors import Damaged, NotFound, RunbookError
+from . import files, replaced, sqlite, sqlite_restore, sqlite_snapshot
+from .backup_making import make, remove_leftovers
+from .errors import Damaged, MissingKey, NotFound, RunbookError, Unsafe
 from .locks import node_lock
 from .node import Node
+from .opening import Keys
 from .outcome import Outcome
+from .recipients import recipients_of
+from .restore_plan import Plan, Request, foretell, planned, present_card
 from .restore_recovery import finish_interrupted, foretell_interrupted
 from .sqlite_restore import Hold
-from .verify import content_of, verify
 
-
-@dataclass(frozen=True)
-class Request:
-    """Which backup: ``wanted`` is an id or ``latest``; ``integrity`` as in :mod:`verify`; ``timeout`` in
-    seconds for the node's lock and for the database."""
-
-    wanted: str
-    integrity: str = "quick"
-    timeout: float = 30.0
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What has to be replaced. ``way`` is how the database goes back, ``None`` when it is equal already;
-    ``card`` is the OwnerCard to put back, ``None`` when it is equal already."""
-
-    backup: Backup
-    way: str | None
-    card: bytes | None
-
-    @property
-    def changes(self) -> bool:
-        """Whether there is anything to do."""
-        return self.way is not None or self.card is not None
+__all__ = ["Request", "restore"]
 
 
 def restore(node: Node, request: Request, check: bool = False) -> Outcome:
@@ -63,112 +40,25 @@ def restore(node: Node, request: Request, check: bool = False) -> Outcome:
     outcome = Outcome()
     if check:
         foretell_interrupted(node, outcome)
-        plan = make_plan(node, request)
-        _describe(node, plan, request.timeout, outcome)
-        _foretell(node, plan, outcome)
+        with planned(node, request, outcome, check=True) as plan:
+            foretell(node, plan, outcome)
         return outcome
     with node_lock(node, f"restore {request.wanted}", request.timeout):
         finish_interrupted(node, request.timeout, outcome)
-        backups.remove_leftovers(node, outcome)
-        plan = make_plan(node, request)
-        _describe(node, plan, request.timeout, outcome)
-        if plan.changes:
-            _apply(node, plan, request.timeout, outcome)
+        remove_leftovers(node, outcome)
+        with planned(node, request, outcome) as plan:
+            if plan.changes:
+                _apply(node, plan, request, outcome)
     return outcome
-
-
-def make_plan(node: Node, request: Request) -> Plan:
-    """Prove the backup good and compare it with the present state."""
-    backup = catalogue.find(node.backup_dir, request.wanted)
-    try:
-        verify(backup, request.integrity)
-    except Damaged as exc:
-        others = [other for other in catalogue.list_backups(node.backup_dir) if other.id != backup.id]
-        next_one = catalogue.newest_good(others)
-        raise Damaged(
-            f"backup {backup.id} is damaged: {exc}",
-            path=backup.path,
-            hint=f"nothing was changed; the next one is {next_one.id if next_one else 'none'}",
-        ) from exc
-    card = owner_card.read(backup.owner_card)
-    way: str | None = sqlite_restore.way_into(node.state_db, request.timeout)
-    if way == "live" and _equal_content(node, backup, request.timeout):
-        way = None
-    return Plan(backup, way, None if _present_card(node) == card else card)
-
-
-def _equal_content(node: Node, backup: Backup, timeout: float) -> bool:
-    try:
-        live = sqlite_snapshot.live_content(node.state_db, timeout)
-    except Damaged:
-        return False
-    return live is not None and live == content_of(backup)
-
-
-def _present_card(node: Node) -> bytes | None:
-    try:
-        return files.read_bounded(node.owner_card, owner_card.MAX_BYTES)
-    except (NotFound, Damaged):
-        return None
-
-
-# --- telling ---
-
-
-def _describe(node: Node, plan: Plan, timeout: float, outcome: Outcome) -> None:
-    """Say what is replaced by what: rows of each table, and the card line by line."""
-    outcome.facts["backup"] = plan.backup.result()
-    outcome.facts["safety"] = None
-    if plan.way is not None:
-        outcome.diff.append(
-            {
-                "before_header": f"{node.state_db} (present)",
-                "after_header": f"{node.state_db} (backup {plan.backup.id})",
-                "before": _rows_now(node, timeout),
-                "after": _rows(sqlite.connect_still(plan.backup.state_db)),
-            }
-        )
-    if plan.card is not None:
-        present = (_present_card(node) or b"").decode(errors="replace")
-        outcome.diff.append(
-            {
-                "before_header": f"{node.owner_card} (present)",
-                "after_header": f"{node.owner_card} (backup {plan.backup.id})",
-                "before": present,
-                "after": plan.card.decode(errors="replace"),
-            }
-        )
-
-
-def _rows_now(node: Node, timeout: float) -> str:
-    try:
-        with sqlite.speaking("count rows", node.state_db):
-            return _rows(sqlite.connect_live(node.state_db, timeout))
-    except (NotFound, Damaged) as exc:
-        return f"unreadable: {exc.msg}\n"
-
-
-def _rows(connection: sqlite3.Connection) -> str:
-    with closing(connection):
-        return "".join(f"{table}: {count} rows\n" for table, count in sqlite.row_counts(connection).items())
-
-
-def _foretell(node: Node, plan: Plan, outcome: Outcome) -> None:
-    if not plan.changes:
-        return
-    outcome.did("keep the present state")
-    if plan.way is not None:
-        outcome.did(f"restore {node.state_db} from {plan.backup.id} ({plan.way})")
-    if plan.card is not None:
-        outcome.did(f"restore {node.owner_card} from {plan.backup.id}")
 
 
 # --- doing ---
 
 
-def _apply(node: Node, plan: Plan, timeout: float, outcome: Outcome) -> None:
+def _apply(node: Node, plan: Plan, request: Request, outcome: Outcome) -> None:
+    timeout = request.timeout
     with _database_held(node, plan, timeout) as hold:
-        kept = _keep_present(node, timeout, hold is not None, outcome)
+        kept = _keep_present(node, request, hold is not None, outcome)
         try:
             _replace(node, plan, timeout, hold, outcome)
             exact = _prove(node, plan, timeout, hold)
@@ -187,12 +77,18 @@ def _database_held(node: Node, plan: Plan, timeout: float) -> Iterator[Hold | No
         yield None
 
 
-def _keep_present(node: Node, timeout: float, quiet: bool, outcome: Outcome) -> str:
+def _keep_present(node: Node, request: Request, quiet: bool, outcome: Outcome) -> str:
     """Keep the present state, as a verified backup if it makes one; return words that say where it is."""
-    request = backups.Request(timeout=timeout, safety=True, quiet=quiet)
+    wanted = backups.Request(
+        timeout=request.timeout,
+        encrypt=_can_encrypt(node, request, outcome),
+        recovery=request.recovery,
+        safety=True,
+        quiet=quiet,
+    )
     try:
-        plan = backups.make_plan(node, request, outcome)
-        made = plan.keep or backups.make(node, request)
+        plan = backups.make_plan(node, wanted, outcome)
+        made = plan.keep or make(node, wanted.making(plan.recipients))
     except (Damaged, NotFound) as exc:
         folder = replaced.keep(node, str(exc))
         if folder is None:
@@ -206,14 +102,26 @@ def _keep_present(node: Node, timeout: float, quiet: bool, outcome: Outcome) -> 
     return f"the former state is backup {made.id}"
 
 
+def _can_encrypt(node: Node, request: Request, outcome: Outcome) -> bool:
+    """Whether the node has a key to encrypt what is kept; its lack must not stand in a restore's way."""
+    try:
+        recipients_of(Keys(node).keyring, request.recovery)
+    except MissingKey:
+        return False
+    except (Unsafe, Damaged) as exc:
+        outcome.warnings.append(f"what is replaced is kept unencrypted, since the keys cannot be used: {exc}")
+        return False
+    return True
+
+
 def _replace(node: Node, plan: Plan, timeout: float, hold: Hold | None, outcome: Outcome) -> None:
     """Prepare everything that can fail, declare the intent, then replace database and card."""
     intent = _prepare(node, plan, timeout)
     try:
         if hold is not None:
-            hold.restore(plan.backup.state_db)
+            hold.restore(plan.source.ready)
         elif plan.way == "overwrite":
-            sqlite_restore.overwrite(plan.backup.state_db, node.state_db, timeout)
+            sqlite_restore.overwrite(plan.source.ready, node.state_db, timeout)
     except BaseException:
         files.drop(intent)
         raise
@@ -237,7 +145,7 @@ def _prepare(node: Node, plan: Plan, timeout: float) -> files.Intent:
     moves = []
     try:
         if plan.way == "create":
-            moves.append((sqlite_restore.create(plan.backup.state_db, node.state_db, owner), node.state_db))
+            moves.append((sqlite_restore.create(plan.source.ready, node.state_db, owner), node.state_db))
         if plan.card is not None:
             files.make_folder(node.owner_card.parent, 0o755, owner)
             mode, card_owner = files.mode_and_owner(node.owner_card, 0o644, owner)
@@ -260,7 +168,7 @@ def _prove(node: Node, plan: Plan, timeout: float, hold: Hold | None) -> bool:
     A station that goes on may have written since, unless it is still held; so another content is an error
     only then.
     """
-    wanted = content_of(plan.backup)
+    wanted = plan.source.content
     held_content = hold.content() if hold else None
     if held_content is not None:
         exact = held_content == wanted
@@ -269,6 +177,6 @@ def _prove(node: Node, plan: Plan, timeout: float, hold: Hold | None) -> bool:
     else:
         sqlite.check_live(node.state_db, timeout)
         exact = sqlite_snapshot.live_content(node.state_db, timeout) == wanted
-    if plan.card is not None and _present_card(node) != plan.card:
+    if plan.card is not None and present_card(node) != plan.card:
         raise Damaged("is not the backup's OwnerCard after its restore", path=node.owner_card)
     return exact

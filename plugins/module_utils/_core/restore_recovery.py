@@ -41,18 +41,19 @@ def database_was_restored(node: Node, intent: files.Intent, timeout: float) -> b
 def finish_interrupted(node: Node, timeout: float, outcome: Outcome) -> None:
     """Settle a killed restore; the caller holds the node's lock."""
     intent = interrupted(node)
-    if intent is None:
-        for target in (node.state_db, node.owner_card, node.restore_intent):
-            if files.remove(files.staged_path(target)):
-                outcome.did(f"removed what a killed restore prepared for {target}")
-        return
-    backup_id = str(intent.facts.get("backup"))[:40]
-    if database_was_restored(node, intent, timeout):
-        files.carry_out(intent)
-        outcome.did(f"finished the restore of {backup_id} that was interrupted")
-    else:
-        files.drop(intent)
-        outcome.did(f"cleared the restore of {backup_id} that was interrupted before it changed the database")
+    if intent is not None:
+        backup_id = str(intent.facts.get("backup"))[:40]
+        if database_was_restored(node, intent, timeout):
+            files.carry_out(intent)
+            outcome.did(f"finished the restore of {backup_id} that was interrupted")
+        else:
+            files.drop(intent)
+            outcome.did(
+                f"cleared the restore of {backup_id} that was interrupted before it changed the database"
+            )
+    for target in (node.state_db, node.owner_card, node.restore_intent):
+        if files.remove(files.staged_path(target)):
+            outcome.did(f"removed what a killed restore prepared for {target}")
 
 
 def foretell_interrupted(node: Node, outcome: Outcome) -> None:

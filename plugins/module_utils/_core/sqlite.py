@@ -46,6 +46,7 @@ LEASE_TABLE = "scheduler_locks"
 # change counter, schema cookie (a restore raises it), version-valid-for and library version
 # (sqlite.org/fileformat2.html, 1.3).
 _BOOKKEEPING = ((18, 20), (24, 28), (40, 44), (92, 100))
+_WAL_FORM = slice(18, 20)
 _LEAF_PAGES = (0x0A, 0x0D)
 _MAX_FINDINGS = 1
 _GLANCE_SECONDS = 0.0003
@@ -96,10 +97,13 @@ def connect_live(path: Path, timeout: float) -> sqlite3.Connection:
     """Open a database others are using; it must exist. ``timeout`` in seconds is SQLite's busy timeout.
 
     Writing must be possible, since a reader may have to roll back a dead writer's journal. Automatic
-    checkpoints are off: an outside checkpointer can trigger SQLite's WAL-reset bug (fixed in 3.51.3).
+    checkpoints are off: an outside checkpointer can trigger SQLite's WAL-reset bug (fixed in 3.51.3). Threads
+    may use it one after the other.
     """
     require_readable(path)
-    connection = sqlite3.connect(_uri(path, "mode=rw"), uri=True, timeout=timeout, isolation_level=None)
+    connection = sqlite3.connect(
+        _uri(path, "mode=rw"), uri=True, timeout=timeout, isolation_level=None, check_same_thread=False
+    )
     connection.execute("PRAGMA wal_autocheckpoint=0")
     return connection
 
@@ -169,6 +173,13 @@ def require_sound(connection: sqlite3.Connection, path: Path, integrity: str) ->
         ]
     if found != ["ok"]:
         raise Damaged(f"{pragma} found: {'; '.join(found)[:500]}", path=path, hint="restore it from a backup")
+
+
+def rollback_form(first: bytes) -> bytes:
+    """Return the first bytes of a file whose WAL is wholly checkpointed as those of one that has no WAL."""
+    header = bytearray(first)
+    header[_WAL_FORM] = b"\1\1"
+    return bytes(header)
 
 
 def check_still(path: Path, integrity: str = "quick") -> None:

@@ -213,12 +213,14 @@ def _open_in_wal_mode(target: Path) -> bool:
 def create(source: Path, target: Path, owner: files.Owner) -> Path:
     """Stage a copy of ``source`` beside a ``target`` that does not exist and return its path.
 
-    Left-over sidecars of the missing database go, since SQLite would apply them to the new one.
+    A ``source`` that is staged there already is not copied again. Left-over sidecars of the missing
+    database go, since SQLite would apply them to the new one.
     """
     files.make_folder(target.parent, 0o755, owner)
     staged = files.staged_path(target)
-    files.remove(staged)
-    files.copy_durably(source, staged, 0o600, owner)
+    if source != staged:
+        files.remove(staged)
+        files.copy_durably(source, staged, 0o600, owner)
     for suffix in sqlite.SIDECARS:
         files.remove(sqlite.sidecar(target, suffix))
     return staged

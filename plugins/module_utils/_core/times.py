@@ -52,3 +52,11 @@ def parse(text: str) -> datetime:
         return datetime(year, month, day, hour, minute, second, microsecond, zone).astimezone(timezone.utc)
     except (ValueError, OverflowError) as exc:
         raise BadInput(f"{text[:60]!r} is no RFC 3339 instant: {exc}") from exc
+
+
+def of_id(text: str) -> datetime | None:
+    """Return the instant that a text in the form of :func:`to_id` names, or ``None`` for any other text."""
+    try:
+        return datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=timezone.utc)
+    except ValueError:
+        return None

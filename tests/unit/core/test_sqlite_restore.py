@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.vvtv.runbook.plugins.module_utils._core import sqlite_restore, sqlite_snapshot
+from ansible_collections.vvtv.runbook.plugins.module_utils._core import sqlite_restore, sqlite_snapshot, still
 from ansible_collections.vvtv.runbook.plugins.module_utils._core.errors import Busy, Unsupported
 from tests.simulator import database
 
@@ -25,7 +25,7 @@ COUNT = "SELECT count(*) FROM plans"
 @pytest.fixture
 def source(live: Path, tmp_path: Path) -> Path:
     """A copy of the live database, whose plans are gone since."""
-    sqlite_snapshot.take(live, tmp_path / "source.db", ME, "auto", 1)
+    still.take(live, tmp_path / "source.db", ME, "auto", 1)
     ask(live, "DELETE FROM plans")
     return tmp_path / "source.db"
 
@@ -73,7 +73,7 @@ def test_a_restore_raises_the_schema_version_by_one(live: Path, source: Path) ->
 def test_a_reader_that_stays_makes_a_restore_busy_and_changes_nothing(tmp_path: Path) -> None:
     live = tmp_path / "vvtv.db"
     database.create_database(live, 100_000, "delete", 1)
-    sqlite_snapshot.take(live, tmp_path / "source.db", ME, "auto", 1)
+    still.take(live, tmp_path / "source.db", ME, "auto", 1)
     ask(live, "DELETE FROM plans")
     busy = pytest.raises(Busy, match="no gap")
     with another(live, "BEGIN", COUNT), busy, sqlite_restore.held(live, 0.3) as hold:
@@ -108,7 +108,7 @@ def test_the_way_into_a_database_follows_its_header(live: Path, tmp_path: Path) 
 def test_a_garbage_header_is_overwritten_for_who_holds_it_open(tmp_path: Path) -> None:
     live, source = tmp_path / "vvtv.db", tmp_path / "source.db"
     database.create_database(live, 100_000, "delete", 1)
-    sqlite_snapshot.take(live, source, ME, "auto", 1)
+    still.take(live, source, ME, "auto", 1)
     with closing(sqlite3.connect(live, isolation_level=None)) as station:
         before = station.execute(COUNT).fetchone()
         station.execute("INSERT INTO plans VALUES ('lost', '{}', '')")
@@ -127,7 +127,7 @@ def test_a_garbage_header_is_overwritten_for_who_holds_it_open(tmp_path: Path) -
 def test_overwriting_waits_for_who_has_it_locked(tmp_path: Path) -> None:
     live, source = tmp_path / "vvtv.db", tmp_path / "source.db"
     database.create_database(live, 100_000, "delete", 1)
-    sqlite_snapshot.take(live, source, ME, "auto", 1)
+    still.take(live, source, ME, "auto", 1)
     with another(live, "BEGIN EXCLUSIVE"), pytest.raises(Busy, match="somebody keeps it locked"):
         sqlite_restore.overwrite(source, live, 0.2)
     database.check_invariant(live)

@@ -12,7 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.vvtv.runbook.plugins.module_utils._core import sqlite, sqlite_snapshot
+from ansible_collections.vvtv.runbook.plugins.module_utils._core import (
+    scratch,
+    sqlite,
+    sqlite_snapshot,
+    still,
+)
 from ansible_collections.vvtv.runbook.plugins.module_utils._core.errors import (
     BadInput,
     Busy,
@@ -24,6 +29,7 @@ from tests.simulator import database, fleet
 
 from .conftest import ME, another, ask, journal_mode, sha256sum
 
+COUNT = "SELECT count(*) FROM plans"
 INSERT = "INSERT INTO plans VALUES ('new', '{}', '2026-01-01T00:00:00+00:00')"
 
 
@@ -31,10 +37,11 @@ def content(path: Path) -> str | None:
     return sqlite_snapshot.live_content(path, 1)
 
 
-@pytest.mark.parametrize("method", ["auto", "pinned", "online", "vacuum"])
+@pytest.mark.parametrize("method", ["auto", "pinned", "memory", "online", "vacuum"])
 def test_a_copy_is_sound_complete_and_free_of_a_wal(live: Path, tmp_path: Path, method: str) -> None:
-    copy = sqlite_snapshot.take(live, tmp_path / "copy.db", ME, method, 5)
-    assert copy.method == ("pinned" if method == "auto" else method)
+    copy = still.take(live, tmp_path / "copy.db", ME, method, 5)
+    best = "pinned" if journal_mode(live) == "wal" else "memory"
+    assert copy.method == (best if method == "auto" else method)
     assert copy.sha256 == sha256sum(tmp_path / "copy.db")
     assert copy.size == (tmp_path / "copy.db").stat().st_size
     assert (tmp_path / "copy.db").read_bytes()[18:20] == b"\1\1"
@@ -45,20 +52,20 @@ def test_a_copy_is_sound_complete_and_free_of_a_wal(live: Path, tmp_path: Path, 
     assert dumps[0] == dumps[1]
 
 
-@pytest.mark.parametrize("method", ["pinned", "online"])
+@pytest.mark.parametrize("method", ["pinned", "memory", "online"])
 def test_a_copy_has_the_content_digest_of_its_source(live: Path, tmp_path: Path, method: str) -> None:
-    assert sqlite_snapshot.take(live, tmp_path / "copy.db", ME, method, 5).content_sha256 == content(live)
+    assert still.take(live, tmp_path / "copy.db", ME, method, 5).content_sha256 == content(live)
 
 
 @pytest.mark.parametrize("journal", database.JOURNAL_MODES)
-@pytest.mark.parametrize("method", ["pinned", "online", "vacuum"])
+@pytest.mark.parametrize("method", ["pinned", "memory", "online", "vacuum"])
 def test_copies_under_a_hammering_writer_are_states_that_were(
     tmp_path: Path, journal: str, method: str
 ) -> None:
     with fleet.start_node(tmp_path / "node", size="500K", journal_mode=journal, commit_interval=0) as node:
         for number in range(15):
             target = tmp_path / f"copy{number}.db"
-            sqlite_snapshot.take(node.state_db, target, ME, method, 10)
+            still.take(node.state_db, target, ME, method, 10)
             database.check_invariant(target)
             sqlite.check_still(target, "full")
         node.wait_commits(2)
@@ -81,8 +88,8 @@ def test_an_old_reader_of_the_wal_makes_the_copy_an_online_one(tmp_path: Path) -
     reading = another(live, "BEGIN", "SELECT count(*) FROM plans")
     with another(live, INSERT), reading, another(live, "DELETE FROM plans WHERE plan_id = 'new'"):
         with pytest.raises(Unsupported, match="old reader"):
-            sqlite_snapshot.take(live, tmp_path / "pinned.db", ME, "pinned", 0.2)
-        copy = sqlite_snapshot.take(live, tmp_path / "copy.db", ME, "auto", 0.2)
+            still.take(live, tmp_path / "pinned.db", ME, "pinned", 0.2)
+        copy = still.take(live, tmp_path / "copy.db", ME, "auto", 0.2)
         assert content(live) is None
     assert copy.method == "online"
     assert ask(tmp_path / "copy.db", "SELECT count(*) FROM plans WHERE plan_id = 'new'") == "0"
@@ -141,17 +148,57 @@ def test_every_page_size_is_copied(tmp_path: Path, page_size: int) -> None:
         live,
         f"PRAGMA page_size={page_size}; CREATE TABLE plans (a); INSERT INTO plans VALUES (randomblob(90000))",
     )
-    copy = sqlite_snapshot.take(live, tmp_path / "copy.db", ME, "pinned", 1)
+    copy = still.take(live, tmp_path / "copy.db", ME, "pinned", 1)
     assert copy.sha256 == sha256sum(tmp_path / "copy.db") == sha256sum(live)
 
 
 def test_a_locked_database_is_busy_after_the_timeout(live: Path, tmp_path: Path) -> None:
     # Readers of a WAL need not wait for its writer.
-    methods = ["pinned"] if journal_mode(live) == "wal" else ["pinned", "online", "vacuum"]
+    methods = ["pinned"] if journal_mode(live) == "wal" else ["pinned", "memory", "online", "vacuum"]
     with another(live, "BEGIN EXCLUSIVE"):
         for method in methods:
             with pytest.raises(Busy, match="locked"):
-                sqlite_snapshot.take(live, tmp_path / f"{method}.db", ME, method, 0.2)
+                still.take(live, tmp_path / f"{method}.db", ME, method, 0.2)
+
+
+@pytest.mark.parametrize("method", ["pinned", "memory", "online", "vacuum"])
+def test_sqlite_checks_the_very_state_that_is_read(live: Path, tmp_path: Path, method: str) -> None:
+    with still.opened(live, method, 1, tmp_path) as opened:
+        opened.check("full")
+        assert opened.connection.execute("SELECT count(*) FROM plans").fetchone()[0] == int(ask(live, COUNT))
+        copied = b"".join(opened.chunks)
+        opened.check("full")
+    (tmp_path / "copied.db").write_bytes(copied)
+    assert ask(tmp_path / "copied.db", "PRAGMA integrity_check") == "ok"
+    assert list(tmp_path.glob("*vacuumed*")) == []
+
+
+@pytest.mark.parametrize("method", ["pinned", "memory"])
+def test_damage_inside_the_database_is_found_as_it_is_copied(tmp_path: Path, method: str) -> None:
+    live = tmp_path / "vvtv.db"
+    ask(live, "CREATE TABLE plans (a); INSERT INTO plans SELECT randomblob(9000) FROM generate_series(1, 9)")
+    with live.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * 4096)
+    with (
+        still.opened(live, method, 1, tmp_path) as opened,
+        pytest.raises(Damaged, match=r"quick_check found|malformed"),
+    ):
+        opened.check("quick")
+
+
+def test_without_room_in_memory_the_next_way_is_taken(
+    live: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scratch, "_available", lambda: 0)
+    for method in ("memory", "online"):
+        with pytest.raises(Unsupported, match="no room in memory"):
+            still.take(live, tmp_path / f"{method}.db", ME, method, 1)
+    assert still.take(live, tmp_path / "copy.db", ME, "auto", 1).method == "pinned"
+    if journal_mode(live) == "wal":
+        reading = another(live, "BEGIN", "SELECT count(*) FROM plans")
+        with another(live, INSERT), reading, another(live, "DELETE FROM plans WHERE plan_id = 'new'"):
+            assert still.take(live, tmp_path / "second.db", ME, "auto", 0.2).method == "vacuum"
 
 
 def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
@@ -160,11 +207,11 @@ def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
     ask(tmp_path / "other.db", "CREATE TABLE customers (a)")
     for name, error in (("text", Damaged), ("folder", Damaged), ("other.db", Damaged), ("none", NotFound)):
         with pytest.raises(error) as caught:
-            sqlite_snapshot.take(tmp_path / name, tmp_path / "copy.db", ME, "auto", 0.2)
+            still.take(tmp_path / name, tmp_path / "copy.db", ME, "auto", 0.2)
         assert str(tmp_path / name) in str(caught.value)
         (tmp_path / "copy.db").unlink()
 
 
 def test_an_unknown_method_is_refused(live: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="method must be one of"):
-        sqlite_snapshot.take(live, tmp_path / "copy.db", ME, "cp", 1)
+        still.take(live, tmp_path / "copy.db", ME, "cp", 1)

@@ -1,0 +1,83 @@
+# Copyright (c) 2026 the vvtv.runbook authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One stage of a pipeline in a thread of its own: compression, encryption and disk work at the same time.
+
+The libraries underneath let go of the interpreter's lock while they work, so the stages really overlap.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from types import TracebackType
+from typing import Protocol
+
+_DEPTH = 4
+
+
+class Stage(Protocol):
+    """Something that takes a stream: any number of ``write``, then one ``finish``."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take the next bytes."""
+
+    def finish(self) -> None:
+        """Take the end of the stream."""
+
+
+class Pump:
+    """Hands what is written to it to ``stage`` in another thread; a few chunks wait at most.
+
+    As a context manager it ends its thread on every path; the stage is finished by :meth:`finish` only.
+    """
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._waiting: queue.Queue[bytes | None] = queue.Queue(_DEPTH)
+        self._failure: BaseException | None = None
+        self._abandoned = False
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Pump:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._thread.is_alive():
+            self._abandoned = True
+            self._waiting.put(None)
+            self._thread.join()
+
+    def write(self, data: bytes) -> None:
+        """Hand over the next bytes; raise what the stage raised for earlier ones."""
+        if self._failure is not None:
+            raise self._failure
+        self._waiting.put(data)
+
+    def finish(self) -> None:
+        """Finish the stage and wait for it; raise what it raised."""
+        self._waiting.put(None)
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def _work(self) -> None:
+        """Work off the queue; after a failure go on emptying it, so that no writer waits for ever."""
+        while (data := self._waiting.get()) is not None:
+            if self._failure is None:
+                self._attempt(data)
+        if self._failure is None and not self._abandoned:
+            self._attempt(None)
+
+    def _attempt(self, data: bytes | None) -> None:
+        try:
+            if data is None:
+                self._stage.finish()
+            else:
+                self._stage.write(data)
+        except BaseException as exc:  # noqa: BLE001 - raised again in the thread that writes
+            self._failure = exc
