@@ -35,7 +35,7 @@ def test_every_test_that_the_guide_names_exists() -> None:
 
 
 def test_a_backup_is_restored_by_hand_as_the_guide_says(quiet: fleet.Node) -> None:
-    backup = good(module("backup", root=quiet.root))["backup"]
+    backup = good(module("backup", encrypt=False, root=quiet.root))["backup"]
     count = "SELECT count(*) FROM plans"
     plans, card = sqlite3(quiet.state_db, count), quiet.owner_card.read_bytes()
     sqlite3(quiet.state_db, "DELETE FROM plans")
@@ -51,6 +51,6 @@ def test_a_backup_is_restored_by_hand_as_the_guide_says(quiet: fleet.Node) -> No
 
 
 def test_the_layout_that_the_guide_shows_is_the_one_on_disk(quiet: fleet.Node) -> None:
-    backup = Path(good(module("backup", root=quiet.root))["backup"]["path"])
+    backup = Path(good(module("backup", encrypt=False, root=quiet.root))["backup"]["path"])
     shown = re.findall(r"^\| `runtime/backups/<id>/([\w.]+)` \|", GUIDE.read_text(), re.MULTILINE)
     assert sorted(shown) == sorted(path.name for path in backup.iterdir())

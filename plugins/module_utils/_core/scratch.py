@@ -18,7 +18,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from . import files, sqlite
-from .errors import Unsupported
+from .errors import Damaged, Unsupported
 
 FOLDER = Path("/dev/shm")  # noqa: S108 - an unpredictable name, made exclusively, gone at once
 _MEMINFO = Path("/proc/meminfo")
@@ -41,6 +41,15 @@ class Scratch:
         while view:
             written = os.pwrite(self._descriptor, view, self.size)
             view, self.size = view[written:], self.size + written
+
+    def fill(self, database: Path, size: int) -> None:
+        """Copy a database that is held still, in rollback-journal form; a child process reads it."""
+        files.copy_apart(database, self._descriptor)
+        if os.fstat(self._descriptor).st_size != size:
+            raise Damaged("has another size than its own header says", path=database)
+        first = os.pread(self._descriptor, sqlite.HEADER_BYTES, 0)
+        os.pwrite(self._descriptor, sqlite.rollback_form(first), 0)
+        self.size = size
 
     def chunks(self) -> Iterator[bytes]:
         """Yield everything that was written."""

@@ -117,19 +117,16 @@ def _held(source: Path, method: str, timeout: float, quiet: bool) -> Iterator[St
     with ExitStack() as stack:
         pinning = stack.enter_context(ExitStack())
         pin = pinning.enter_context(sqlite_snapshot.pinned(source, timeout, quiet))
-        chunks = sqlite_snapshot.read_pinned(pin)
         waiting = not pin.wal and not quiet
         if method == "memory" or (method == "auto" and waiting and fits(pin.size)):
-            with closing(chunks):
-                space = stack.enter_context(scratch(pin.size))
-                for chunk in _in_rollback_form(chunks):
-                    space.write(chunk)
+            space = stack.enter_context(scratch(pin.size))
+            space.fill(pin.path, pin.size)
             pinning.close()
             yield Still(
                 source, pin.size, pin.page_size, pin.leases, "memory", space.chunks(), space.connection
             )
             return
-        with closing(chunks):
+        with closing(sqlite_snapshot.read_pinned(pin)) as chunks:
             yield Still(
                 source,
                 pin.size,

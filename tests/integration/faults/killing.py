@@ -16,7 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ansible_collections.vvtv.runbook.plugins.module_utils._core import catalogue, node, verify
+from ansible_collections.vvtv.runbook.plugins.module_utils._core import catalogue, node, opening, verify
 from tests.integration.helpers import CHECKOUT, sqlite3
 from tests.simulator import database, owner_card
 
@@ -56,7 +56,7 @@ if "as-nobody" in options:
 sys.addaudithook(step)
 at = node.Node.at(root)
 if operation == "backup":
-    backup.back_up(at, backup.Request(force=True, timeout=10))
+    backup.back_up(at, backup.Request(force=True, timeout=10, encrypt="encrypt" in options))
 else:
     restore.restore(at, restore.Request(operation, timeout=10))
 left = 0
@@ -107,7 +107,7 @@ def good_backups(root: Path) -> list[catalogue.Backup]:
     """Return the backups that count, after proving every one of them good."""
     usable = [found for found in catalogue.list_backups(root / "runtime/backups") if found.problem is None]
     for found in usable:
-        verify.verify(found, "full")
+        verify.verify(found, opening.Keys(at(root)), "full")
     return usable
 
 

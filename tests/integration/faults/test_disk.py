@@ -74,7 +74,7 @@ def test_a_backup_onto_a_full_disk_fails_at_any_size_and_leaves_nothing(root: Pa
 def test_a_full_disk_is_said_by_the_module(root: Path) -> None:
     (root / "runtime/backups").mkdir()
     with small_disk(root / "runtime/backups", 64):
-        result = module("backup", root=root)
+        result = module("backup", encrypt=False, root=root)
     assert result["failed"]
     assert result["error"]["code"] == "disk_full"
     assert "free some space" in result["msg"]
@@ -107,7 +107,7 @@ def test_a_restore_with_no_room_for_it_leaves_the_old_state(tmp_path: Path, jour
 
 @pytest.mark.parametrize("folder", ["runtime/backups", "runtime/state", "config"])
 def test_a_read_only_disk_is_refused_with_nothing_changed(root: Path, folder: str) -> None:
-    good(module("backup", root=root))
+    good(module("backup", encrypt=False, root=root))
     killing.to_state_b(root)
     with small_disk(root / folder, 4000):
         subprocess.run(["mount", "-o", "remount,ro", root / folder], check=True)

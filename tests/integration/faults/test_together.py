@@ -32,18 +32,18 @@ def run_all(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def test_ten_backups_at_once_are_ten_good_backups(station: fleet.Node) -> None:
-    calls = [call("backup", station.root, force=True) for _number in range(10)]
+    calls = [call("backup", station.root, encrypt=False, force=True) for _number in range(10)]
     results = [good(result) for result in run_all(calls)]
     assert len({result["backup"]["id"] for result in results}) == 10
     assert len(killing.good_backups(station.root)) == 10
 
 
 def test_a_backup_and_a_restore_at_once_both_succeed(station: fleet.Node) -> None:
-    first = good(module("backup", root=station.root))["backup"]["id"]
+    first = good(module("backup", encrypt=False, root=station.root))["backup"]["id"]
     for _turn in range(3):
         station.wait_commits(2)
         calls = [
-            call("backup", station.root, force=True),
+            call("backup", station.root, encrypt=False, force=True),
             call("backup_restore", station.root, id=first),
             call("backup_restore", station.root, id=first),
         ]
@@ -59,19 +59,19 @@ def test_a_backup_and_a_restore_at_once_both_succeed(station: fleet.Node) -> Non
 def test_who_waits_too_long_is_told_who_holds_the_node(tmp_path: Path) -> None:
     root = killing.make_node(tmp_path / "node")
     with locks.node_lock(killing.at(root), "restore 20260101T000000Z", 1):
-        for name, params in (("backup", {}), ("backup_restore", {"id": "latest"})):
+        for name, params in (("backup", {"encrypt": False}), ("backup_restore", {"id": "latest"})):
             result = module(name, root=root, lock_timeout=0.2, **params)
             assert result["error"]["code"] == "busy"
             assert f"pid {os.getpid()} " in result["msg"]
             assert "for 'restore 20260101T000000Z' since 20" in result["msg"]
-    good(module("backup", root=root))
+    good(module("backup", encrypt=False, root=root))
 
 
 def test_who_waits_long_enough_gets_the_node(tmp_path: Path) -> None:
     root = killing.make_node(tmp_path / "node")
     with ThreadPoolExecutor() as aside:
         with locks.node_lock(killing.at(root), "something short", 1):
-            waiting = aside.submit(module, "backup", root=root, lock_timeout=20)
+            waiting = aside.submit(module, "backup", encrypt=False, root=root, lock_timeout=20)
             time.sleep(0.5)
             assert not waiting.done()
         assert good(waiting.result())["changed"]
@@ -83,14 +83,14 @@ def test_a_holder_that_is_killed_leaves_the_node_free_at_once(tmp_path: Path) ->
         while not (root / "runtime/runbook.lock").exists():
             time.sleep(0.01)
         time.sleep(0.1)
-        assert module("backup", root=root, lock_timeout=0.2)["error"]["code"] == "busy"
+        assert module("backup", encrypt=False, root=root, lock_timeout=0.2)["error"]["code"] == "busy"
         subprocess.run(["pkill", "-KILL", "-P", str(holder.pid)], check=True)
         holder.send_signal(signal.SIGKILL)
-    assert good(module("backup", root=root, lock_timeout=1))["changed"]
+    assert good(module("backup", encrypt=False, root=root, lock_timeout=1))["changed"]
 
 
 def test_a_deleted_database_is_restored_and_its_holder_is_named(station: fleet.Node) -> None:
-    good(module("backup", root=station.root))
+    good(module("backup", encrypt=False, root=station.root))
     station.state_db.unlink()
     restored = good(module("backup_restore", root=station.root, id="latest"))
     assert any(f"(pid {station.pid})" in warning for warning in restored["warnings"])
@@ -98,7 +98,7 @@ def test_a_deleted_database_is_restored_and_its_holder_is_named(station: fleet.N
 
 
 def test_a_garbage_header_under_a_running_station(station: fleet.Node) -> None:
-    good(module("backup", root=station.root))
+    good(module("backup", encrypt=False, root=station.root))
     station.faults(pipeline="frozen")
     if station.state.journal_mode == "wal":
         sqlite3(station.state_db, "PRAGMA wal_checkpoint(TRUNCATE)")  # or the header is in the WAL as well

@@ -31,12 +31,12 @@ def verify_as_the_station_does(folder: Path) -> None:
 
 def test_check_run_run_check(quiet: fleet.Node) -> None:
     before = tree(quiet.root)
-    foretold = good(module("backup", root=quiet.root, check=True))
+    foretold = good(module("backup", encrypt=False, root=quiet.root, check=True))
     assert foretold["changed"]
     assert foretold["backup"] is None
     assert tree(quiet.root).keys() == before.keys()
 
-    made = good(module("backup", root=quiet.root))
+    made = good(module("backup", encrypt=False, root=quiet.root))
     assert made["changed"]
     assert len(made["actions"]) == 1
     after = tree(quiet.root)
@@ -50,12 +50,12 @@ def test_check_run_run_check(quiet: fleet.Node) -> None:
         quiet.state_db, "SELECT count(*) FROM plans"
     )
 
-    again = good(module("backup", root=quiet.root))
+    again = good(module("backup", encrypt=False, root=quiet.root))
     assert not again["changed"]
     assert again["actions"] == []
     assert again["backup"] == made["backup"]
 
-    assert not good(module("backup", root=quiet.root, check=True))["changed"]
+    assert not good(module("backup", encrypt=False, root=quiet.root, check=True))["changed"]
     backups = {name: digest for name, digest in after.items() if "backups" in name}
     assert {name: digest for name, digest in tree(quiet.root).items() if "backups" in name} == backups
 
@@ -64,14 +64,16 @@ def test_a_renewed_lease_is_no_new_content(tmp_path: Path) -> None:
     with fleet.start_node(tmp_path / "node", renew_seconds=0.05, size="1M") as node:
         node.faults(pipeline="quiet")
         lease = "SELECT expires_at FROM scheduler_locks"
-        first, made = sqlite3(node.state_db, lease), good(module("backup", root=node.root))
-        again = good(module("backup", root=node.root))
+        first, made = sqlite3(node.state_db, lease), good(module("backup", encrypt=False, root=node.root))
+        again = good(module("backup", encrypt=False, root=node.root))
         assert sqlite3(node.state_db, lease) != first
         assert (made["changed"], again["changed"]) == (True, False)
 
 
 def test_a_backup_of_a_writing_station_holds_a_state_that_existed(station: fleet.Node) -> None:
-    made = [good(module("backup", root=station.root, force=True))["backup"] for _turn in range(5)]
+    made = [
+        good(module("backup", encrypt=False, root=station.root, force=True))["backup"] for _turn in range(5)
+    ]
     assert len({backup["id"] for backup in made}) == 5
     for backup in made:
         copy = Path(backup["path"]) / "state.db"
@@ -82,7 +84,7 @@ def test_a_backup_of_a_writing_station_holds_a_state_that_existed(station: fleet
 
 @pytest.mark.parametrize("method", ["pinned", "online", "vacuum"])
 def test_each_method_makes_a_sound_copy_without_a_wal(station: fleet.Node, method: str) -> None:
-    backup = good(module("backup", root=station.root, method=method))["backup"]
+    backup = good(module("backup", encrypt=False, root=station.root, method=method))["backup"]
     copy = Path(backup["path"]) / "state.db"
     assert backup["method"] == method
     assert copy.read_bytes()[18:20] == b"\x01\x01"
@@ -92,41 +94,41 @@ def test_each_method_makes_a_sound_copy_without_a_wal(station: fleet.Node, metho
 
 
 def test_force_makes_a_new_backup_of_the_same_content(quiet: fleet.Node) -> None:
-    first = good(module("backup", root=quiet.root))
-    second = good(module("backup", root=quiet.root, force=True))
+    first = good(module("backup", encrypt=False, root=quiet.root))
+    second = good(module("backup", encrypt=False, root=quiet.root, force=True))
     assert second["changed"]
     assert second["backup"]["id"] != first["backup"]["id"]
 
 
 def test_a_named_backup_is_kept_whatever_changes_since(station: fleet.Node) -> None:
-    first = good(module("backup", root=station.root, name="before-change-1"))
+    first = good(module("backup", encrypt=False, root=station.root, name="before-change-1"))
     station.wait_commits(3)
-    second = good(module("backup", root=station.root, name="before-change-1"))
+    second = good(module("backup", encrypt=False, root=station.root, name="before-change-1"))
     assert (first["changed"], second["changed"]) == (True, False)
     assert second["backup"] == first["backup"]
-    assert good(module("backup", root=station.root, name="before-change-2"))["changed"]
+    assert good(module("backup", encrypt=False, root=station.root, name="before-change-2"))["changed"]
 
 
 def test_a_damaged_newest_backup_does_not_stand_in_for_a_new_one(quiet: fleet.Node) -> None:
-    first = good(module("backup", root=quiet.root))["backup"]
+    first = good(module("backup", encrypt=False, root=quiet.root))["backup"]
     with (Path(first["path"]) / "state.db").open("r+b") as copy:
         copy.seek(20_000)
         copy.write(b"rot")
-    second = good(module("backup", root=quiet.root))
+    second = good(module("backup", encrypt=False, root=quiet.root))
     assert second["changed"]
     assert second["backup"]["id"] != first["id"]
     assert any(first["id"] in warning for warning in second["warnings"])
 
 
 def test_backups_are_private(quiet: fleet.Node) -> None:
-    folder = Path(good(module("backup", root=quiet.root))["backup"]["path"])
+    folder = Path(good(module("backup", encrypt=False, root=quiet.root))["backup"]["path"])
     assert [path.stat().st_mode & 0o777 for path in (folder.parent, folder)] == [0o700, 0o700]
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
 
 
 def test_a_changed_owner_card_is_new_content(quiet: fleet.Node) -> None:
-    good(module("backup", root=quiet.root))
+    good(module("backup", encrypt=False, root=quiet.root))
     quiet.owner_card.write_text(quiet.owner_card.read_text() + "# a note\n")
-    made = good(module("backup", root=quiet.root))
+    made = good(module("backup", encrypt=False, root=quiet.root))
     assert made["changed"]
     assert "OwnerCard" in made["reason"]

@@ -33,7 +33,7 @@ def root(tmp_path: Path) -> Path:
     (where / "config").mkdir()
     database.create_database(where / "runtime/state/vvtv.db", 300_000, "delete", 1)
     (where / "config/owner_card.sample.yaml").write_text(owner_card.SAMPLE)
-    good(module("backup", root=where))
+    good(module("backup", encrypt=False, root=where))
     sqlite3(where / "runtime/state/vvtv.db", "DELETE FROM plans WHERE rowid < 5")
     return where
 
@@ -119,7 +119,7 @@ def test_an_id_with_odd_characters_is_refused(root: Path, identifier: str) -> No
 
 @pytest.mark.parametrize("name", ["", "../x", "a b", "A", "-x", "x" * 65, "ä", "a\n"])
 def test_a_name_with_odd_characters_is_refused(root: Path, name: str) -> None:
-    assert refused(root, "backup", name=name)["code"] == "bad_input"
+    assert refused(root, "backup", encrypt=False, name=name)["code"] == "bad_input"
 
 
 def test_an_unknown_id_names_the_newest_usable_one(root: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_state_that_cannot_be_backed_up_is_refused(root: Path, case: str, chec
     damage, reason = STATES[case]
     path = root / "runtime/state/vvtv.db"
     damage(path)
-    error = refused(root, "backup", check=check, force=not check)
+    error = refused(root, "backup", encrypt=False, check=check, force=not check)
     if (case, check) != ("a truncated database", True):
         assert reason in error["msg"]
     assert str(path) in error["msg"]
@@ -161,7 +161,7 @@ def test_a_database_of_somebody_else_is_refused(root: Path) -> None:
     path = root / "runtime/state/vvtv.db"
     path.unlink()
     sqlite3(path, "CREATE TABLE customers (id)")
-    assert "none of its tables" in refused(root, "backup")["msg"]
+    assert "none of its tables" in refused(root, "backup", encrypt=False)["msg"]
 
 
 CARDS = {
@@ -185,7 +185,7 @@ def test_an_invalid_owner_card_is_refused(root: Path, case: str, check: bool) ->
     assert text != owner_card.SAMPLE
     card = root / "config/owner_card.sample.yaml"
     card.write_text(text)
-    error = refused(root, "backup", check=check)
+    error = refused(root, "backup", encrypt=False, check=check)
     assert reason in error["msg"]
     assert str(card) in error["msg"]
 
@@ -206,31 +206,34 @@ def locked(path: Path) -> Iterator[None]:
 
 def test_a_database_locked_longer_than_the_timeout_is_refused(root: Path) -> None:
     with locked(root / "runtime/state/vvtv.db"):
-        for called, params in (("backup", {"force": True}), ("backup_restore", {"id": "latest"})):
+        for called, params in (
+            ("backup", {"force": True, "encrypt": False}),
+            ("backup_restore", {"id": "latest"}),
+        ):
             error = refused(root, called, lock_timeout=0.3, **params)
             assert error["code"] == "busy"
             assert "vvtv.db" in error["msg"]
-    assert good(module("backup", root=root))["changed"]
+    assert good(module("backup", encrypt=False, root=root))["changed"]
 
 
 def test_a_locked_node_is_refused_naming_the_holder(tmp_path: Path) -> None:
     with fleet.start_node(tmp_path / "node", size="300K") as station:
         station.faults(pipeline="quiet")
-        good(module("backup", root=station.root))
+        good(module("backup", encrypt=False, root=station.root))
         with locks.node_lock(node.Node.at(station.root), "a test of two operators", 1):
-            error = module("backup", root=station.root, force=True, lock_timeout=0.3)
+            error = module("backup", encrypt=False, root=station.root, force=True, lock_timeout=0.3)
         assert error["error"]["code"] == "busy"
         assert f"pid {os.getpid()}" in error["msg"]
         assert "a test of two operators" in error["msg"]
-        assert good(module("backup", root=station.root, force=True))["changed"]
+        assert good(module("backup", encrypt=False, root=station.root, force=True))["changed"]
 
 
 @pytest.mark.parametrize("root_option", ["", "relative/path", "/nonexistent/node"])
 def test_a_root_that_is_no_folder_is_refused(root_option: str) -> None:
-    result = module("backup", root=root_option)
+    result = module("backup", encrypt=False, root=root_option)
     assert result["failed"]
     assert result["error"]["code"] in ("bad_input", "not_found")
 
 
 def test_a_negative_timeout_is_refused(root: Path) -> None:
-    assert refused(root, "backup", lock_timeout=-1)["code"] == "bad_input"
+    assert refused(root, "backup", encrypt=False, lock_timeout=-1)["code"] == "bad_input"

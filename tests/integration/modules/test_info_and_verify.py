@@ -21,7 +21,7 @@ def test_info_of_a_node_without_backups_is_empty(quiet: fleet.Node) -> None:
 
 
 def test_looking_and_verifying_change_nothing_in_any_of_four_runs(quiet: fleet.Node) -> None:
-    made = good(module("backup", root=quiet.root))["backup"]
+    made = good(module("backup", encrypt=False, root=quiet.root))["backup"]
     before = tree(quiet.root / "runtime/backups")
     for check in (True, False, False, True):
         assert good(module("backup_info", root=quiet.root, check=check))["newest"] == made
@@ -33,7 +33,10 @@ def test_looking_and_verifying_change_nothing_in_any_of_four_runs(quiet: fleet.N
 
 
 def test_info_lists_newest_first_and_says_what_cannot_be_used(quiet: fleet.Node) -> None:
-    made = [good(module("backup", root=quiet.root, force=True))["backup"]["id"] for _turn in range(3)]
+    made = [
+        good(module("backup", encrypt=False, root=quiet.root, force=True))["backup"]["id"]
+        for _turn in range(3)
+    ]
     half_made = quiet.root / "runtime/backups/20991231T235959Z"
     half_made.mkdir()
     (half_made / "state.db").write_bytes(b"")
@@ -66,7 +69,9 @@ def test_a_backup_of_the_stations_own_tools_is_listed_verified_and_restored(quie
 
 
 def test_verify_all_names_every_damaged_backup(quiet: fleet.Node) -> None:
-    made = [good(module("backup", root=quiet.root, force=True))["backup"] for _turn in range(3)]
+    made = [
+        good(module("backup", encrypt=False, root=quiet.root, force=True))["backup"] for _turn in range(3)
+    ]
     (Path(made[0]["path"]) / "owner_card.yaml").write_text("nonsense\n")
     os.truncate(Path(made[1]["path"]) / "state.db", 4096)
     result = module("backup_verify", root=quiet.root, id="all")
@@ -78,7 +83,7 @@ def test_verify_all_names_every_damaged_backup(quiet: fleet.Node) -> None:
 
 
 def test_every_flipped_byte_of_the_card_and_many_of_the_database_are_found(quiet: fleet.Node) -> None:
-    folder = Path(good(module("backup", root=quiet.root))["backup"]["path"])
+    folder = Path(good(module("backup", encrypt=False, root=quiet.root))["backup"]["path"])
     for name, positions in (("owner_card.yaml", (0, 100)), ("state.db", (0, 17, 5000, 200_000))):
         for position in positions:
             with (folder / name).open("r+b") as file:

@@ -17,7 +17,7 @@ COUNT = "SELECT count(*) FROM plans"
 
 
 def test_check_run_run_check(quiet: fleet.Node) -> None:
-    backup = good(module("backup", root=quiet.root))["backup"]
+    backup = good(module("backup", encrypt=False, root=quiet.root))["backup"]
     plans, card = sqlite3(quiet.state_db, COUNT), quiet.owner_card.read_bytes()
     sqlite3(quiet.state_db, "DELETE FROM plans WHERE rowid % 2")
     quiet.owner_card.write_bytes(card + b"# another\n")
@@ -54,7 +54,7 @@ def test_check_run_run_check(quiet: fleet.Node) -> None:
 
 
 def test_the_latest_restored_twice_does_not_bring_back_what_it_replaced(quiet: fleet.Node) -> None:
-    good(module("backup", root=quiet.root))
+    good(module("backup", encrypt=False, root=quiet.root))
     plans = sqlite3(quiet.state_db, COUNT)
     sqlite3(quiet.state_db, "DELETE FROM plans")
     first = good(module("backup_restore", root=quiet.root, id="latest"))
@@ -66,7 +66,7 @@ def test_the_latest_restored_twice_does_not_bring_back_what_it_replaced(quiet: f
 
 
 def test_a_writing_station_goes_on_with_the_restored_data(station: fleet.Node) -> None:
-    backup = good(module("backup", root=station.root))["backup"]
+    backup = good(module("backup", encrypt=False, root=station.root))["backup"]
     copy = Path(backup["path"]) / "state.db"
     station.wait_commits(20)
     for _turn in range(3):
@@ -79,7 +79,7 @@ def test_a_writing_station_goes_on_with_the_restored_data(station: fleet.Node) -
 
 
 def test_a_damaged_database_is_restored_and_its_remains_are_kept(quiet: fleet.Node) -> None:
-    good(module("backup", root=quiet.root))
+    good(module("backup", encrypt=False, root=quiet.root))
     plans = sqlite3(quiet.state_db, COUNT)
     quiet.stop()
     with quiet.state_db.open("r+b") as database:
@@ -93,7 +93,7 @@ def test_a_damaged_database_is_restored_and_its_remains_are_kept(quiet: fleet.No
 
 
 def test_a_missing_database_and_card_are_restored(quiet: fleet.Node) -> None:
-    good(module("backup", root=quiet.root))
+    good(module("backup", encrypt=False, root=quiet.root))
     plans, card = sqlite3(quiet.state_db, COUNT), quiet.owner_card.read_bytes()
     quiet.stop()
     for path in (*quiet.state_db.parent.glob("vvtv.db*"), quiet.owner_card):
@@ -106,7 +106,7 @@ def test_a_missing_database_and_card_are_restored(quiet: fleet.Node) -> None:
 
 
 def test_a_leftover_journal_or_wal_does_not_undo_the_restore(quiet: fleet.Node) -> None:
-    good(module("backup", root=quiet.root))
+    good(module("backup", encrypt=False, root=quiet.root))
     plans = sqlite3(quiet.state_db, COUNT)
     quiet.faults()
     quiet.wait_commits(3)
@@ -122,7 +122,7 @@ def test_a_leftover_journal_or_wal_does_not_undo_the_restore(quiet: fleet.Node) 
 def test_the_databases_mode_and_the_cards_mode_stay(quiet: fleet.Node) -> None:
     quiet.state_db.chmod(0o640)
     quiet.owner_card.chmod(0o604)
-    good(module("backup", root=quiet.root))
+    good(module("backup", encrypt=False, root=quiet.root))
     sqlite3(quiet.state_db, "DELETE FROM plans")
     quiet.owner_card.write_text("editorial_profile: broken\n")
     good(module("backup_restore", root=quiet.root, id="latest"))

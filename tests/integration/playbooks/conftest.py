@@ -56,5 +56,9 @@ def three(tmp_path: Path) -> Iterator[Fleet]:
             for name, node in nodes.items()
         }
         inventory = tmp_path / "hosts.json"
-        inventory.write_text(json.dumps({"vvtv": {"hosts": hosts, "vars": {"ansible_connection": "local"}}}))
+        inventory.write_text(
+            json.dumps(
+                {"vvtv": {"hosts": hosts, "vars": {"ansible_connection": "local", "vvtv_encrypt": False}}}
+            )
+        )
         yield Fleet(nodes, inventory)

@@ -71,16 +71,16 @@ def test_what_cannot_be_used_says_why_and_is_never_the_latest(tmp_path: Path) ->
     (tmp_path / "20260202T000000Z").write_text("a file")
     (make(tmp_path, "20260203T000000Z") / "state.db").unlink()
     (tmp_path / "20260204T000000Z").symlink_to("20260101T000000Z")
-    legacy = tmp_path / "20260205T000000Z"
-    legacy.mkdir()
-    (legacy / "backup.tar.gz.enc").write_bytes(b"Salted__")
+    strange = tmp_path / "20260205T000000Z"
+    strange.mkdir()
+    (strange / "backup.tar.bz2").write_bytes(b"BZh")
     problems = {found.id[4:8]: found.problem or "" for found in catalogue.list_backups(tmp_path)}
     assert problems["0101"] == ""
     assert "it is empty" in problems["0201"]
     assert "not a folder" in problems["0202"]
     assert "is missing" in problems["0203"]
     assert "not a folder" in problems["0204"]
-    assert "backup.tar.gz.enc" in problems["0205"]
+    assert "backup.tar.bz2" in problems["0205"]
     assert catalogue.find(tmp_path, "latest").id == "20260101T000000Z"
     with pytest.raises(Damaged, match="the newest usable one is 20260101T000000Z"):
         catalogue.find(tmp_path, "20260203T000000Z")

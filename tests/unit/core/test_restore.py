@@ -84,10 +84,10 @@ def test_the_card_stays_when_the_overwritten_database_is_none_yet(node: Node) ->
 
 def test_a_backup_settles_an_interrupted_restore_first_and_check_mode_says_so(node: Node) -> None:
     interrupted(node, "live", sqlite_restore.schema_version(node.state_db, 1) - 1)
-    foretold = backup.back_up(node, backup.Request(), check=True)
+    foretold = backup.back_up(node, backup.Request(encrypt=False), check=True)
     assert foretold.actions[0].startswith("settle the restore of 20260101T000000Z")
     assert node.restore_intent.exists()
-    done = backup.back_up(node, backup.Request())
+    done = backup.back_up(node, backup.Request(encrypt=False))
     assert done.actions[0].startswith("finished the restore of 20260101T000000Z")
     assert (Path(done.facts["backup"]["path"]) / "owner_card.yaml").read_text() == NEW_CARD
 
@@ -95,13 +95,13 @@ def test_a_backup_settles_an_interrupted_restore_first_and_check_mode_says_so(no
 def test_an_intent_that_names_other_files_is_refused(node: Node) -> None:
     node.restore_intent.write_text('{"moves": [["/etc/passwd", "/etc/shadow"]], "facts": {}}')
     with pytest.raises(Damaged, match="may not move"):
-        backup.back_up(node, backup.Request())
-    warned = backup.back_up(node, backup.Request(), check=True)
+        backup.back_up(node, backup.Request(encrypt=False))
+    warned = backup.back_up(node, backup.Request(encrypt=False), check=True)
     assert "may not move" in warned.warnings[0]
 
 
 def test_no_commit_is_lost_between_keeping_the_present_state_and_restoring(node: Node) -> None:
-    first = backup.back_up(node, backup.Request()).facts["backup"]["id"]
+    first = backup.back_up(node, backup.Request(encrypt=False)).facts["backup"]["id"]
     command = [sys.executable, "-c", _WRITER, str(node.state_db)]
     # A file, since a pipe that nobody empties would stop the writer.
     ledger = node.root / "ledger"

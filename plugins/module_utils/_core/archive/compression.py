@@ -31,7 +31,7 @@ SUFFIXES = {"zstd": "zst", "gzip": "gz"}
 PIECE = 1 << 20
 _LEVEL = 1
 _GZIP_FORM = 31
-_MOST_THREADS = 2
+_MOST_THREADS = 4
 # What `zstd -d` accepts without further options; a reader must never need more memory than this.
 _MAX_WINDOW = 1 << 27
 
@@ -66,9 +66,10 @@ class Compressor:
         self._sink = sink
         self._state: Any
         if kind == "zstd":
-            processors = min(_MOST_THREADS, os.cpu_count() or 1)
+            # Half of the processors: hashing, encryption and SQLite's check keep the others busy.
+            threads = max(1, min(_MOST_THREADS, (os.cpu_count() or 1) // 2))
             self._state = zstandard.ZstdCompressor(
-                level=_LEVEL, write_checksum=True, threads=processors if processors > 1 else 0
+                level=_LEVEL, write_checksum=True, threads=threads
             ).compressobj()
         else:
             self._state = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP_FORM)

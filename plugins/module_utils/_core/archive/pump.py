@@ -11,10 +11,14 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Protocol
 
 _DEPTH = 4
+_AHEAD = 16
+_GLANCE_SECONDS = 0.01
 
 
 class Stage(Protocol):
@@ -81,3 +85,37 @@ class Pump:
                 self._stage.write(data)
         except BaseException as exc:  # noqa: BLE001 - raised again in the thread that writes
             self._failure = exc
+
+
+@contextmanager
+def ahead(chunks: Iterator[bytes]) -> Iterator[Iterator[bytes]]:
+    """Take ``chunks`` in another thread, a few in advance; what they raise is raised where they are used."""
+    waiting: queue.Queue[bytes | BaseException | None] = queue.Queue(_AHEAD)
+    stopped = threading.Event()
+
+    def take() -> None:
+        try:
+            for chunk in chunks:
+                if stopped.is_set():
+                    return
+                waiting.put(chunk)
+            waiting.put(None)
+        except BaseException as exc:  # noqa: BLE001 - raised again in the thread that reads
+            waiting.put(exc)
+
+    thread = threading.Thread(target=take, daemon=True)
+    thread.start()
+    try:
+        yield _given(waiting)
+    finally:
+        stopped.set()
+        while thread.is_alive():
+            with suppress(queue.Empty):
+                waiting.get(timeout=_GLANCE_SECONDS)
+
+
+def _given(waiting: queue.Queue[bytes | BaseException | None]) -> Iterator[bytes]:
+    while (item := waiting.get()) is not None:
+        if isinstance(item, BaseException):
+            raise item
+        yield item

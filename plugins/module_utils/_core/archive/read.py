@@ -21,7 +21,7 @@ from ..errors import Damaged
 from ..manifest import FILE_NAME, OWNER_CARD_FILE, STATE_DB_FILE, Manifest
 from . import members
 from .compression import decompressed
-from .pump import Pump
+from .pump import Pump, ahead
 
 Write = Callable[[bytes], object]
 # Given the database's size in bytes before its first byte comes; returns what takes the bytes, or None.
@@ -68,13 +68,15 @@ def read(
     }
     small: dict[str, bytes] = {}
     found, size = "", 0
-    for member in members.members(decompressed(compression, chunks, path), limits, path):
-        if member.name == STATE_DB_FILE:
-            found, size = _take_database(member, path, keep), member.size
-        else:
-            small[member.name] = b"".join(member.data)
-    for _left in chunks:
-        raise Damaged("the archive goes on after its end", path=path, hint="use another backup")
+    with ahead(chunks) as coming:
+        for member in members.members(decompressed(compression, coming, path), limits, path):
+            if member.name == STATE_DB_FILE:
+                found, size = _take_database(member, path, keep), member.size
+            else:
+                small[member.name] = b"".join(member.data)
+        # Only an end that came by itself is an authentic one.
+        for _left in coming:
+            raise Damaged("the archive goes on after its end", path=path, hint="use another backup")
     missing = sorted(set(limits) - {*small, *([STATE_DB_FILE] if found else [])})
     if missing:
         raise Damaged(f"the archive lacks {', '.join(missing)}", path=path, hint="use another backup")
