@@ -109,7 +109,7 @@ reason:
   type: str
   returned: when one was made, or in check mode would be
 key:
-  description: The current key; none if there is none.
+  description: The current key; none if there is none, or in check mode if a new one would be made.
   type: dict
   returned: success
   contains:

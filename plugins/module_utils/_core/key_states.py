@@ -26,6 +26,7 @@ from .recipients import recipients_of
 STATES = ("present", "rotated", "pruned")
 MAX_AGE_DAYS = 30.0
 RETENTION_DAYS = 180.0
+_CLOCKS_APART_SECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,12 @@ def _require_sense(request: Request) -> None:
     if request.rewrap and request.rekey:
         raise BadInput("rewrap and rekey are two things", hint="choose one; rekey does what rewrap does")
     if request.not_before is not None:
-        times.parse(request.not_before)
+        ahead = (times.parse(request.not_before) - times.now()).total_seconds()
+        if ahead > _CLOCKS_APART_SECONDS:
+            raise BadInput(
+                f"not_before is {request.not_before}, which lies in the future of this node",
+                hint="give an instant that has passed, or set the node's clock",
+            )
 
 
 def _run(run: _Run) -> None:
@@ -157,7 +163,10 @@ def _rotate(run: _Run, ring: Keyring, why: str) -> Key | None:
     if run.check:
         run.outcome.did(f"make a new key: {why}")
         return None
-    new = keyring.make(run.node, ring, run.now)
+    # A node's clock may be behind the one that named the instant: the new key must satisfy it all the same.
+    wanted = run.request.not_before
+    created = run.now if wanted is None else max(run.now, times.parse(wanted))
+    new = keyring.make(run.node, ring, run.now, created)
     keyring.use(run.node, ring, new)
     run.outcome.did(f"made key {new.id}: {why}")
     return new
@@ -216,12 +225,14 @@ def _prune(run: _Run, uses: list[Use]) -> None:
 
 
 def _tell(run: _Run, before: Keyring, made: Key | None, uses: list[Use]) -> None:
-    after = made or run.ring().current
+    foretold = run.check and "reason" in run.outcome.facts
+    after = None if foretold else made or run.ring().current
     facts = run.outcome.facts
     facts["key"] = None if after is None else after.result(run.now)
     facts["previous_key"] = None if before.current is None else before.current.result(run.now)
     facts["keys"] = [use.result(run.now) for use in uses]
-    lines = [f"current key: {'none' if key is None else key.id}\n" for key in (before.current, after)]
+    ids = [key.id if key else absent for key, absent in ((before.current, "none"), (after, "a new one"))]
+    lines = [f"current key: {key_id}\n" for key_id in ids]
     run.outcome.diff.append({"before": lines[0], "after": lines[1]})
 
 

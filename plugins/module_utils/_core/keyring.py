@@ -251,19 +251,22 @@ def _require_private(path: Path, owner: files.Owner, mode: int) -> None:
 # --- writing; the caller holds the node's lock ---
 
 
-def make(node: Node, keyring: Keyring, now: datetime) -> Key:
-    """Make a new key and archive it; it is not in use yet. Its id is no other key's."""
+def make(node: Node, keyring: Keyring, now: datetime, created: datetime) -> Key:
+    """Make a new key and archive it; it is not in use yet. Its id is no other key's.
+
+    The id comes from ``now``; its age is counted from ``created``.
+    """
     base, number = times.to_id(now), 1
     taken = {key.id for key in keyring.keys} | {path.stem for path in _files(keyring.archive)}
     while (key_id := base if number == 1 else f"{base}-{number}") in taken:
         number += 1
     identity = X25519Identity.generate()
-    comments = [f"vvtv.runbook key {key_id}", f"created: {times.to_text(now)}"]
+    comments = [f"vvtv.runbook key {key_id}", f"created: {times.to_text(created)}"]
     if keyring.current is not None:
         comments.append(f"follows: {keyring.current.fingerprint}")
     path = keyring.archive / f"{key_id}{SUFFIX}"
     _write(node, path, age_keys.render_identities([identity], comments))
-    return Key(key_id, path, now, identity)
+    return Key(key_id, path, created, identity)
 
 
 def archive_current(node: Node, keyring: Keyring) -> Path | None:
