@@ -132,7 +132,8 @@ def begin_writing(connection: sqlite3.Connection, timeout: float) -> None:
 def connect_still(path: Path) -> sqlite3.Connection:
     """Open a database that nobody writes, such as one in a backup; no sidecar is read or made."""
     require_readable(path)
-    return sqlite3.connect(_uri(path, "mode=ro&immutable=1"), uri=True, isolation_level=None)
+    uri = _uri(path, "mode=ro&immutable=1")
+    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
 
 
 def _uri(path: Path, query: str) -> str:
