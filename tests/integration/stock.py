@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a person has at 03:00 and is not our code: age, zstd, gzip, tar, openssl; and the shell runbook's way."""
+"""What a person has at 03:00 and is not our code: age, zstd, gzip, tar, openssl; and the shell runbook."""
 
 from __future__ import annotations
 

@@ -29,7 +29,8 @@ PLANS = "SELECT count(*) FROM plans"
 # Dies by SIGKILL at the N-th call that changes something on disk (or about to), N from the command line.
 _CHILD = """
 import os, signal, sys
-from ansible_collections.vvtv.runbook.plugins.module_utils._core import backup, files, node, restore
+from ansible_collections.vvtv.runbook.plugins.module_utils._core import (
+    backup, files, key_states, node, restore)
 stop, root, operation, *options = sys.argv[1:]
 EVENTS = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.chmod", "os.chown",
           "os.posix_spawn", "sqlite3.connect", "shutil.rmtree", "fcntl.flock", "fcntl.lockf"}
@@ -55,16 +56,21 @@ if "as-nobody" in options:
     os.setgroups([]), os.setgid(65534), os.setuid(65534)
 sys.addaudithook(step)
 at = node.Node.at(root)
-if operation == "backup":
+keys = {"rotate": {"state": "rotated"}, "prune": {"state": "pruned", "retention": 0},
+        "rewrap": {"rewrap": True}, "rekey": {"rekey": True}, "present": {}}
+if operation in keys:
+    key_states.bring_about(at, key_states.Request(timeout=10, **keys[operation]))
+elif operation == "backup":
     backup.back_up(at, backup.Request(force=True, timeout=10, encrypt="encrypt" in options))
 else:
     restore.restore(at, restore.Request(operation, timeout=10))
+print(-left)
 left = 0
 """
 
 
 def start(root: Path, operation: str, kill_at: int = 0, *options: str) -> subprocess.Popen[str]:
-    """Start ``backup``, or the restore of an id, in a child; it kills itself at its ``kill_at``-th step."""
+    """Start ``backup``, a state of the keys, or the restore of an id; it dies at its ``kill_at``-th step."""
     return subprocess.Popen(
         [sys.executable, "-c", _CHILD, str(kill_at), str(root), operation, *options],
         env={**os.environ, "PYTHONPATH": str(CHECKOUT / "build/collections")},
@@ -79,6 +85,13 @@ def run(root: Path, operation: str, kill_at: int = 0, *options: str) -> tuple[in
     child = start(root, operation, kill_at, *options)
     _out, errors = child.communicate()
     return child.returncode, errors
+
+
+def count_steps(root: Path, operation: str, *options: str) -> int:
+    """Run it to its end and return at how many steps it could have been killed."""
+    out, errors = start(root, operation, 0, *options).communicate()
+    assert not errors, errors
+    return int(out)
 
 
 def make_node(root: Path, journal: str = "delete") -> Path:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.vvtv.runbook.plugins.module_utils._core import locks
+from tests.integration import stock
 from tests.integration.faults import killing
 from tests.integration.helpers import good, module, sqlite3
 from tests.simulator import database, fleet
@@ -116,3 +117,39 @@ def test_a_garbage_header_under_a_running_station(station: fleet.Node) -> None:
         station.wait_commits(2)
     database.check_invariant(station.state_db)
     assert sqlite3(station.state_db, "PRAGMA integrity_check") == "ok"
+
+
+def test_two_rotations_at_once_are_two_keys_and_neither_is_lost(tmp_path: Path) -> None:
+    root = killing.make_node(tmp_path / "node")
+    first = good(module("backup_key", root=root))["key"]["id"]
+    calls = [call("backup_key", root, state="rotated") for _number in range(6)]
+    made = [good(result)["key"]["id"] for result in run_all(calls)]
+    known = good(module("backup_key_info", root=root))
+    assert sorted(key["id"] for key in known["keys"]) == sorted([first, *made])
+    assert len(set(made)) == 6
+    assert (root / "runtime/keys/current.key.id").read_text().strip() == known["key"]["id"]
+
+
+def test_two_bastions_that_name_the_same_instant_rotate_once(tmp_path: Path) -> None:
+    root = killing.make_node(tmp_path / "node")
+    good(module("backup_key", root=root))
+    instant = stock.run("date", "-u", "+%Y-%m-%dT%H:%M:%S.%6NZ").decode().strip()
+    results = run_all([call("backup_key", root, not_before=instant) for _number in range(4)])
+    assert sorted(good(result)["changed"] for result in results) == [False, False, False, True]
+
+
+def test_rotation_rewrap_and_prune_during_backups_and_verifies(station: fleet.Node) -> None:
+    good(module("backup_key", root=station.root))
+    good(module("backup", root=station.root))
+    for _turn in range(2):
+        calls = [
+            call("backup", station.root, force=True),
+            call("backup_key", station.root, state="rotated", rewrap=True),
+            call("backup_verify", station.root, id="all"),
+            call("backup_key", station.root, state="pruned", retention=0),
+            call("backup_verify", station.root),
+        ]
+        for result in run_all(calls):
+            good(result)
+    assert len(good(module("backup_verify", root=station.root, id="all"))["backups"]) == 3
+    assert killing.litter(station.root) == []
