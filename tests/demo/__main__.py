@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The demonstration: three nodes that write all the time are backed up, verified, damaged and restored.
+"""The demonstration: three nodes that write all the time are backed up, their keys rotated, one is restored.
 
 Run it with ``make demo``. Everything it makes lies below build/demo; every process it starts it stops again.
 It ends with exit 1, naming what was expected, as soon as anything is not as the text says.
@@ -19,7 +19,8 @@ from pathlib import Path
 
 from tests.simulator import fleet
 
-from .stage import CHECKOUT, DEMO, NODES, Stage, demo_ports, expect, sha256sum, sqlite3
+from .stage import DEMO, NODES, Stage, demo_ports, expect, short
+from .stock import manifest_agrees, opens, run, sha256sum, sqlite3, unpack
 
 JOURNALS = {"node1": "delete", "node2": "delete", "node3": "wal"}
 
@@ -36,7 +37,10 @@ def main() -> int:
         nodes = start(stage, running)
         back_up(stage, nodes)
         verify(stage)
-        damage_and_restore(stage, nodes)
+        before = {name: newest_backup(name) for name in nodes}
+        open_by_hand(stage, before["node1"])
+        rotate(stage, before)
+        damage_and_restore(stage, nodes["node2"], before["node2"])
         pids = [node.pid for node in nodes.values()]
     stage.chapter(f"the nodes are stopped (pids {', '.join(map(str, pids))}); their folders stay")
     stage.closing(time.monotonic() - started)
@@ -58,9 +62,16 @@ def start(stage: Stage, running: ExitStack) -> dict[str, fleet.Node]:
 
 def back_up(stage: Stage, nodes: dict[str, fleet.Node]) -> None:
     """Back up writing nodes, then show that a run with nothing to do does nothing."""
-    stage.chapter("back them up while they write")
-    recap = stage.playbook("backup")
-    expect(recap.changed == 3, "each node got a backup")
+    stage.chapter("a recovery identity for the fleet: its private half stays away from the nodes")
+    run("age-keygen", "-o", str(DEMO / "recovery.key"))
+    recipient = run("age-keygen", "-y", str(DEMO / "recovery.key"))
+    (DEMO / "recovery.pub").write_text(recipient)
+    stage.say(f"{recipient.strip()}  (inventories/demo names it in vvtv_recovery_recipients)")
+    stage.chapter("back them up while they write: each makes a key of its own, and an encrypted backup")
+    stage.playbook("backup")
+    for name in nodes:
+        archive = archive_in(newest_backup(name))
+        stage.say(f"{name}  {archive.stat().st_size >> 10} KiB  {short(archive)}")
     stage.chapter(
         "between two commit windows a station renews its lease and writes nothing else: again, twice"
     )
@@ -74,42 +85,73 @@ def back_up(stage: Stage, nodes: dict[str, fleet.Node]) -> None:
 
 
 def verify(stage: Stage) -> None:
-    """Verify with the playbook, and once more with sha256sum."""
-    stage.chapter("read every backup back")
+    """Read every backup back."""
+    stage.chapter("read every backup back: authenticity, hashes, database, OwnerCard")
     stage.playbook("verify", "-e", "vvtv_backup_id=all")
-    backup = newest_backup("node2")
-    stage.say(f"sha256sum of {short(backup / 'state.db')} and its manifest agree: {agree(backup)[:16]}...")
 
 
-def damage_and_restore(stage: Stage, nodes: dict[str, fleet.Node]) -> None:
+def open_by_hand(stage: Stage, backup: Path) -> None:
+    """Open an archive with nothing of ours, with the recovery identity."""
+    stage.chapter("open one with nothing but age, zstd and tar, as somebody with the recovery identity would")
+    archive, into = archive_in(backup), DEMO / "opened"
+    stage.say(f"$ age -d -i build/demo/recovery.key {short(archive)} | zstd -d | tar x -C {short(into)}")
+    unpack(archive, DEMO / "recovery.key", into)
+    digest = manifest_agrees(into)
+    counts = sqlite3(into / "state.db", "SELECT count(*) || ' plans' FROM plans")
+    stage.say(f"sqlite3: integrity_check {sqlite3(into / 'state.db', 'PRAGMA integrity_check')}, {counts}")
+    stage.say(f"sha256sum and the manifest inside agree: {digest[:16]}...")
+
+
+def rotate(stage: Stage, before: dict[str, Path]) -> None:
+    """Rotate the whole fleet's keys; age says which key opens what."""
+    stage.chapter("rotate the keys of the fleet; older backups get a header for the new key")
+    old = DEMO / "old.key"
+    old.write_bytes((NODES / "node2/runtime/keys/current.key").read_bytes())
+    payload = archive_in(before["node2"]).read_bytes()[-65536:]
+    stage.playbook("key_rotate", "-e", "vvtv_key_batch=3")
+    archive = archive_in(before["node2"])
+    answers = [
+        f"{name} key: {'opens it' if opens(archive, identity) else 'no identity matched'}"
+        for name, identity in (("old", old), ("new", NODES / "node2/runtime/keys/current.key"))
+    ]
+    stage.say(f"age about node2's backup from before: {'; '.join(answers)}")
+    expect(answers == ["old key: no identity matched", "new key: opens it"], "the rewrap did not take")
+    expect(archive.read_bytes()[-65536:] == payload, "the rewrap touched the payload")
+    stage.chapter("the backups from before the rotation still read back")
+    stage.playbook("verify", "-e", "vvtv_backup_id=all")
+
+
+def damage_and_restore(stage: Stage, node: fleet.Node, backup: Path) -> None:
     """Damage one database under its running station, restore it, and let sqlite3 be the judge."""
-    node, backup = nodes["node2"], newest_backup("node2")
     stage.chapter("a disk fault on node2: random bytes over half of its database, while it runs")
     with node.state_db.open("r+b") as database:
         database.seek(4096)
         database.write(os.urandom(node.state_db.stat().st_size // 2))
     stage.say(f"sqlite3 says: {sqlite3(node.state_db, 'PRAGMA quick_check(1)')[:90]}")
 
-    stage.chapter("what would a restore replace? (--check)")
-    recap = stage.playbook("restore", "--limit", "node2", "-e", "vvtv_backup_id=latest", "--check", diff=True)
+    wanted = ("--limit", "node2", "-e", f"vvtv_backup_id={backup.name}")
+    stage.chapter("what would a restore of the backup from before the rotation replace? (--check)")
+    recap = stage.playbook("restore", *wanted, "--check", diff=True)
     expect(recap.changed == 1, "check mode saw nothing to restore")
 
     stage.chapter("restore it; the station keeps its connection open all the time")
-    recap = stage.playbook("restore", "--limit", "node2", "-e", "vvtv_backup_id=latest")
+    recap = stage.playbook("restore", *wanted)
     expect(recap.changed == 1, "the restore changed nothing")
 
     stage.chapter("is it back, and is node2 still on air? sqlite3 and sha256sum answer, not this collection")
     node.wait_commits(5)
+    inside = unpack(archive_in(backup), NODES / "node2/runtime/keys/current.key", DEMO / "node2-opened")
     missing = "SELECT count(*) FROM b.plans WHERE plan_id NOT IN (SELECT plan_id FROM main.plans)"
-    lost = sqlite3(node.state_db, f"ATTACH '{backup}/state.db' AS b", missing)
+    lost = sqlite3(node.state_db, f"ATTACH '{inside}/state.db' AS b", missing)
     checked = sqlite3(node.state_db, "PRAGMA integrity_check")
     counts = "SELECT (SELECT count(*) FROM plans), (SELECT count(*) FROM assets)"
-    in_backup, now = sqlite3(backup / "state.db", counts), sqlite3(node.state_db, counts)
+    in_backup, now = sqlite3(inside / "state.db", counts), sqlite3(node.state_db, counts)
     stage.say(f"integrity_check: {checked};  plans of the backup that are missing now: {lost}")
     stage.say(f"plans|assets in the backup: {in_backup};  now: {now}: restored, and more since")
-    stage.say(f"sha256sum of the backup still agrees with its manifest: {agree(backup)[:16]}...")
+    stage.say(f"sha256sum of the archive: {sha256sum(archive_in(backup))[:16]}..., as backup.json says")
     expect(checked == "ok" and lost == "0", "the restored database is not what the backup holds")
     expect(int(now.split("|")[0]) > int(in_backup.split("|")[0]), "node2 does not write any more")
+    expect(sha256sum(archive_in(backup)) in (backup / "backup.json").read_text(), "backup.json disagrees")
 
 
 def newest_backup(name: str) -> Path:
@@ -117,16 +159,10 @@ def newest_backup(name: str) -> Path:
     return max((NODES / name / "runtime/backups").glob("2*Z*"), key=lambda folder: folder.name)
 
 
-def agree(backup: Path) -> str:
-    """Return the hash that sha256sum and the manifest agree on."""
-    digest = sha256sum(backup / "state.db")
-    expect(digest in (backup / "manifest.json").read_text(), f"{backup}: sha256sum and manifest disagree")
-    return digest
-
-
-def short(path: Path) -> str:
-    """Return a path as seen from the checkout."""
-    return str(path.relative_to(CHECKOUT))
+def archive_in(backup: Path) -> Path:
+    """Return the archive in a backup's folder."""
+    (found,) = backup.glob("backup.tar.*.age")
+    return found
 
 
 if __name__ == "__main__":

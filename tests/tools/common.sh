@@ -43,7 +43,8 @@ import venv
 minor = sys.version_info[1]
 wanted = sys.argv[1]
 if sys.version_info[0] == 3 and (minor >= 11 if wanted == "any" else minor == int(wanted)):
-    print(sys.executable)
+    # With a virtual environment active, the Python that it was made from: the environment may be remade.
+    print(sys._base_executable)
 else:
     sys.exit(1)
 P
@@ -84,7 +85,7 @@ ensure_venv() {
     if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then exit 0; fi
     log=$logs/$(basename "$folder").log
     # A moved checkout or a vanished interpreter leaves scripts that point nowhere: start again.
-    if ! [ -f "$stamp" ] || [ "$(cut -d' ' -f3- "$stamp")" != "$folder" ] || ! "$folder/bin/python" -c '' 2>/dev/null; then
+    if ! [ -f "$stamp" ] || [ "$(cut -d' ' -f4- "$stamp")" != "$folder" ] || ! "$folder/bin/python" -c '' 2>/dev/null; then
       python=$("$@") || exit 3
       say "making ${folder#"$root"/} with $("$python" --version)"
       rm -rf "$folder"
