@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 tool := ./tests/tools
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit sanity integration build clean
+.PHONY: help setup demo test lint unit sanity integration build bench clean
 
 help:         ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS=$$'\t' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -30,6 +30,9 @@ integration: setup ## modules and playbooks against simulated nodes
 
 build: setup  ## the collection's tarball, installed elsewhere and tried there
 	@$(tool)/build.sh
+
+bench: setup  ## the backup engine beside the shell pipeline (SIZE=512M ROUNDS=5 JOURNAL=both PROFILE=0)
+	@$(tool)/bench.sh
 
 clean:        ## stop the demo's nodes, remove build/ and .venv/
 	@$(tool)/clean.sh

@@ -74,8 +74,8 @@ class Stage:
         """Say what was proved, what was made and where."""
         print(
             f"\nproved in {seconds:.0f} s: encrypted backups under writing stations, in both journal modes; a"
-            "\nsecond run changes nothing; age, zstd and tar open them; the fleet's keys are rotated, every older"
-            "\nbackup with them; a damaged database is restored on air from before the rotation."
+            "\nsecond run changes nothing; age, zstd and tar open them; the fleet's keys are rotated,"
+            "\nolder backups re-wrapped; a damaged database is restored on air from before the rotation."
             f"\nmade:    {NODES.relative_to(CHECKOUT)}/node{{1,2,3}} (databases, keys, backups)"
             f"\nlog:     {self._log.relative_to(CHECKOUT)} (all that ansible-playbook printed)"
             "\nnext:    . .venv/bin/activate; ansible-playbook -i inventories/demo vvtv.runbook.backup"

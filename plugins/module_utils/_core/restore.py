@@ -170,13 +170,13 @@ def _prove(node: Node, plan: Plan, timeout: float, hold: Hold | None) -> bool:
     """
     wanted = plan.source.content
     held_content = hold.content() if hold else None
-    if held_content is not None:
-        exact = held_content == wanted
-        if not exact:
-            raise Damaged("does not hold the backup's content after its restore", path=node.state_db)
-    else:
+    found = held_content or sqlite_snapshot.live_content(node.state_db, timeout)
+    exact = found is not None and found == wanted
+    if not exact and held_content is not None:
+        raise Damaged("does not hold the backup's content after its restore", path=node.state_db)
+    if not exact:
+        # Equal content was checked as the backup's; what the station has written since was not.
         sqlite.check_live(node.state_db, timeout)
-        exact = sqlite_snapshot.live_content(node.state_db, timeout) == wanted
     if plan.card is not None and present_card(node) != plan.card:
         raise Damaged("is not the backup's OwnerCard after its restore", path=node.owner_card)
     return exact

@@ -68,9 +68,10 @@ def planned(node: Node, request: Request, outcome: Outcome, check: bool = False)
     if backup.note is not None:
         outcome.warnings.append(f"backup {backup.id} is judged by its archive alone: {backup.note}")
     keys = Keys(node, request.identity_file)
-    look_only = check or _seems_equal(node, backup, request.timeout)
+    seems = _seems_equal(node, backup, request.timeout)
+    look_only = check or seems is True
     with _proved(node, backup, keys, request, look_only) as source:
-        plan = make_plan(node, source, request.timeout)
+        plan = make_plan(node, source, request.timeout, differs=seems is False)
         if check or not (look_only and plan.changes):
             describe(node, plan, request.timeout, outcome)
             yield plan
@@ -101,22 +102,30 @@ def _proved(node: Node, backup: Backup, keys: Keys, request: Request, look_only:
         yield source
 
 
-def make_plan(node: Node, source: Source, timeout: float) -> Plan:
-    """Compare a backup that was proved good with the present state."""
+def make_plan(node: Node, source: Source, timeout: float, differs: bool = False) -> Plan:
+    """Compare a backup that was proved good with the present state.
+
+    ``differs`` says that the database was compared a moment ago and holds something else.
+    """
     way: str | None = sqlite_restore.way_into(node.state_db, timeout)
-    if way == "live" and source.content is not None and _live_content(node, timeout) == source.content:
+    comparable = way == "live" and not differs and source.content is not None
+    if comparable and _live_content(node, timeout) == source.content:
         way = None
     return Plan(source, way, None if present_card(node) == source.card else source.card)
 
 
-def _seems_equal(node: Node, backup: Backup, timeout: float) -> bool:
-    """Whether, by what is known without opening it, the node holds an archive's content already."""
+def _seems_equal(node: Node, backup: Backup, timeout: float) -> bool | None:
+    """Whether, by what is known without opening it, the node holds an archive's content already.
+
+    ``False`` says that the database differs, ``None`` that nothing was compared.
+    """
     known = content_of(backup)
     if backup.kind == "plain" or known is None or not node.state_db.exists():
-        return False
+        return None
     card = present_card(node)
-    same_card = card is not None and files.sha256_hex(card) == backup.owner_card_sha256
-    return same_card and _live_content(node, timeout) == known
+    if card is None or files.sha256_hex(card) != backup.owner_card_sha256:
+        return None
+    return _live_content(node, timeout) == known
 
 
 def _live_content(node: Node, timeout: float) -> str | None:

@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import BinaryIO, Optional
 
 from . import files, owner_card, sqlite
+from .archive.pump import Pump
 from .archive.read import Write
 from .catalogue import Backup
 from .errors import Unsupported, guarded
@@ -110,18 +111,35 @@ def _unpack(node: Node, backup: Backup, keys: Keys, staged: Path) -> Proof:
     owner = node.owner()
     files.make_folder(staged.parent, 0o755, owner)
     with ExitStack() as stack:
+        writing: list[Pump] = []
 
         def keep(size: int) -> Write:
             files.require_room(staged.parent, size + _SPARE_BYTES)
             files.remove(staged)
             out = stack.enter_context(os.fdopen(files.open_new(staged, 0o600, owner), "wb", files.CHUNK))
-            return out.write
+            # The disk takes its time; decompression goes on meanwhile.
+            writing.append(stack.enter_context(Pump(_Into(out))))
+            return writing[-1].write
 
         with guarded("write", staged):
             proof = read_archive(backup, keys, keep)
+            writing[-1].finish()
             stack.close()
             _sync(staged)
     return proof
+
+
+class _Into:
+    """The last stage: a file."""
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out = out
+
+    def write(self, data: bytes, /) -> None:
+        self._out.write(data)
+
+    def finish(self) -> None:
+        self._out.flush()
 
 
 def _sync(path: Path) -> None:

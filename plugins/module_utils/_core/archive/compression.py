@@ -10,7 +10,6 @@ zstd at level 1 is faster than gzip at any level and smaller than gzip -6; where
 
 from __future__ import annotations
 
-import io
 import os
 import zlib
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BadInput, Damaged, MissingLibrary
+from .feed import Feed
 from .pump import Stage
 
 try:
@@ -34,6 +34,9 @@ _GZIP_FORM = 31
 _MOST_THREADS = 4
 # What `zstd -d` accepts without further options; a reader must never need more memory than this.
 _MAX_WINDOW = 1 << 27
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_ZSTD_CHECKSUM = 4
+_ZSTD_REPEATED = 1
 
 
 def choose(wanted: str) -> str:
@@ -66,10 +69,11 @@ class Compressor:
         self._sink = sink
         self._state: Any
         if kind == "zstd":
-            # Half of the processors: hashing, encryption and SQLite's check keep the others busy.
-            threads = max(1, min(_MOST_THREADS, (os.cpu_count() or 1) // 2))
+            # Half of the processors: hashing, encryption and SQLite's check keep the others busy. Threads of
+            # its own cost zstd a third more work: where it would get one only, it works in the caller's.
+            threads = min(_MOST_THREADS, (os.cpu_count() or 1) // 2)
             self._state = zstandard.ZstdCompressor(
-                level=_LEVEL, write_checksum=True, threads=threads
+                level=_LEVEL, write_checksum=True, threads=threads if threads > 1 else 0
             ).compressobj()
         else:
             self._state = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP_FORM)
@@ -101,32 +105,46 @@ def decompressed(kind: str, chunks: Iterator[bytes], path: Path) -> Iterator[byt
         yield from _gunzip(chunks, path)
 
 
-class _Chunks(io.RawIOBase):
-    """An iterator of bytes as a file to read from."""
+class _Frame:
+    """One zstd frame as a file to read from.
 
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._held = b""
+    The library takes a frame that is cut off for one that came to its end, so the blocks are followed here
+    (RFC 8878, 3.1.1). Nothing may come after the frame: nothing can hide behind the end.
+    """
 
-    def readable(self) -> bool:
-        return True
+    def __init__(self, chunks: Iterator[bytes], path: Path) -> None:
+        self._parts = _parts_of_frame(Feed(chunks, path, "its zstd stream has no end"), path)
 
-    def read(self, size: int = -1, /) -> bytes:
-        self._held = self._held or next(self._chunks, b"")
-        if size < 0 or len(self._held) <= size:
-            given, self._held = self._held, b""
-        else:
-            given, self._held = self._held[:size], self._held[size:]
-        return given
+    def read(self, _size: int = -1, /) -> bytes:
+        return next(self._parts, b"")
+
+
+def _parts_of_frame(feed: Feed, path: Path) -> Iterator[bytes]:
+    start = feed.exactly(5)
+    if not start.startswith(_ZSTD_MAGIC):
+        raise Damaged("is no zstd stream", path=path, hint="use another backup")
+    flags = start[4]
+    single = flags >> 5 & 1
+    window, dictionary, size = 1 - single, (0, 1, 2, 4)[flags & 3], (single, 2, 4, 8)[flags >> 6]
+    yield start + feed.exactly(window + dictionary + size)
+    last = 0
+    while not last:
+        head = feed.exactly(3)
+        block = int.from_bytes(head, "little")
+        last, kind, size = block & 1, block >> 1 & 3, block >> 3
+        yield head + feed.exactly(1 if kind == _ZSTD_REPEATED else size)
+    if flags & _ZSTD_CHECKSUM:
+        yield feed.exactly(4)
+    for _more in feed.rest():
+        raise Damaged("goes on after its zstd stream", path=path, hint="use another backup")
 
 
 def _unzstd(chunks: Iterator[bytes], path: Path) -> Iterator[bytes]:
-    compressed: Any = _Chunks(chunks)
+    frame: Any = _Frame(chunks, path)
     source = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW).stream_reader(
-        compressed, read_size=PIECE // 8, read_across_frames=True
+        frame, read_across_frames=True
     )
     try:
-        # What follows the first frame has to be a frame too, so that nothing can hide behind the end.
         while piece := source.read(PIECE):
             yield piece
     except zstandard.ZstdError as exc:
