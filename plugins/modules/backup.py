@@ -12,9 +12,10 @@ version_added: 1.0.0
 description:
   - Makes a consistent copy of the state database and of the OwnerCard, reads it back and verifies it; only
     then it counts.
-  - Unless told otherwise it is encrypted, in one pass from the live database to the final file. No plaintext
-    touches the disk. The archive is a compressed tar in an age file (age-encryption.org/v1), which C(age),
-    C(zstd) and C(tar) open on any machine.
+  - Unless told otherwise it is encrypted, in one pass from the live database to the final file. The archive
+    is a compressed tar in an age file (age-encryption.org/v1), which C(age), C(zstd) and C(tar) open on any
+    machine. No plaintext touches the disk, but for the copy of O(method=vacuum), which lies in a private
+    folder until it is open.
   - The station is not stopped. Its commits wait for some milliseconds if its database is in WAL mode, and
     while the database's bytes are copied to memory if it has a rollback journal.
   - Nothing is made when the newest good backup has the same content and still reads back well. The

@@ -21,6 +21,7 @@ extends_documentation_fragment:
   - vvtv.runbook._attributes
   - vvtv.runbook._node
   - vvtv.runbook._recovery
+  - vvtv.runbook._identity
 attributes:
   check_mode:
     support: full
@@ -58,6 +59,8 @@ options:
     description:
       - Give every encrypted backup on the node a new header for the current key and O(recovery_recipients).
         The payload is copied as it is; afterwards older keys open none of them.
+      - A backup that is for recovery recipients is left as it is when O(recovery_recipients) is empty, and
+        told in RV(rewrap.failed), so that a forgotten variable takes nobody's last way in.
       - Whoever had an old key and the file may have kept what opens it. When a key leaked, use O(rekey).
     type: bool
     default: false
@@ -196,6 +199,7 @@ def operate(params: dict[str, Any], check: bool) -> Outcome:
         params["rekey"],
         _argspec.recovery(params),
         params["lock_timeout"],
+        _argspec.identity_file(params),
     )
     return bring_about(_argspec.node_at(params), request, check)
 
@@ -204,6 +208,7 @@ def main() -> None:
     spec = {
         **_argspec.node_options(),
         **_argspec.recovery_options(),
+        **_argspec.identity_options(),
         "state": {"type": "str", "choices": list(STATES), "default": "present"},
         "max_age": {"type": "float", "default": MAX_AGE_DAYS},
         "not_before": {"type": "str"},

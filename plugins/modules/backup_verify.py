@@ -15,6 +15,8 @@ description:
   - What SQLite found of an archive's database as it was copied is recorded inside the archive, and the hash
     vouches for it since; O(integrity=full) runs the check again, in memory.
   - An archive is tried with every key of the node, so that those from before a rotation open too.
+  - It proves that a backup is whole and as it was made, not who made it; whoever has a public key can make an
+    archive for it.
   - Fails when anything is not as it must be, naming the file. Writes nothing.
 extends_documentation_fragment:
   - vvtv.runbook._attributes

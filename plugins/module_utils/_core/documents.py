@@ -77,7 +77,10 @@ def instant(document: dict[str, Any], field: str) -> str:
     value = document.get(field)
     if not isinstance(value, str):
         raise BadInput(f"{field} is {value!r:.80}, not an instant")
-    times.parse(value)
+    try:
+        times.parse(value)
+    except BadInput as exc:
+        raise BadInput(f"{field}: {exc.msg}") from exc
     return value
 
 

@@ -151,9 +151,10 @@ def read_bounded(path: Path, limit: int) -> bytes:
             if path.is_symlink():
                 raise Damaged("is a symbolic link, not a file", path=path) from exc
             raise
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise Damaged("is not a regular file", path=path)
         with os.fdopen(descriptor, "rb") as source:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise Damaged("is not a regular file", path=path)
             data = source.read(limit + 1)
     if len(data) > limit:
         raise Damaged(f"is larger than {limit} bytes", path=path)

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
+from typing import Any
 
 from . import catalogue, files, key_use, keyring, rewrap, times
 from .errors import BadInput
@@ -36,7 +38,8 @@ class Request:
     ``max_age`` in days: an older current key is rotated, 0 for never. ``not_before``: one made before that
     instant (RFC 3339) is rotated. ``retention`` in days since a key was succeeded. ``rewrap`` gives existing
     archives a header for the present recipients, ``rekey`` encrypts them anew; ``recovery`` are public keys
-    for both. ``timeout`` in seconds for the node's lock.
+    for both, and ``identity_file`` holds an identity to open archives with that no key of the node opens.
+    ``timeout`` in seconds for the node's lock.
     """
 
     state: str = "present"
@@ -47,6 +50,7 @@ class Request:
     rekey: bool = False
     recovery: tuple[str, ...] = ()
     timeout: float = 30.0
+    identity_file: Path | None = None
 
 
 @dataclass
@@ -104,13 +108,16 @@ def _run(run: _Run) -> None:
     settled = _settle(run, before)
     why = _why_rotate(run, settled)
     made = _rotate(run, settled, why) if why else None
+    ring = run.ring() if made else settled
+    renewed: list[str] = []
     if run.request.rewrap or run.request.rekey:
-        _renew_archives(run, pending=why is not None)
-    uses = key_use.uses_of(run.node, run.outcome)
+        renewed = _renew_archives(run, ring, pending=why is not None)
+    # With a new key still to be made, check mode cannot say what it will open.
+    foretold = renewed if run.check and why is None else []
+    uses = key_use.uses_of(run.node, ring, run.outcome, foretold)
     if run.request.state == "pruned":
-        _prune(run, uses)
-        uses = key_use.uses_of(run.node, run.outcome) if not run.check else uses
-    _tell(run, before, made, uses)
+        uses = _prune(run, uses)
+    _tell(run, before, ring, uses)
 
 
 def _remove_leftovers(run: _Run) -> None:
@@ -175,8 +182,8 @@ def _rotate(run: _Run, ring: Keyring, why: str) -> Key | None:
 # --- archives ---
 
 
-def _renew_archives(run: _Run, pending: bool) -> None:
-    """Re-wrap or re-encrypt what is not for the present recipients only."""
+def _renew_archives(run: _Run, ring: Keyring, pending: bool) -> list[str]:
+    """Re-wrap or re-encrypt what is not for the present recipients only; return the ids of those."""
     told: dict[str, list[str]] = {"renewed": [], "unchanged": [], "failed": []}
     run.outcome.facts["rewrap"] = told
     verb = "re-encrypted" if run.request.rekey else "re-wrapped"
@@ -185,9 +192,9 @@ def _renew_archives(run: _Run, pending: bool) -> None:
             if backup.kind == "encrypted":
                 run.outcome.did(f"{verb} backup {backup.id}")
                 told["renewed"].append(backup.id)
-        return
-    keys = Keys(run.node)
-    wanted = recipients_of(keys.keyring, run.request.recovery)
+        return told["renewed"]
+    keys = Keys(run.node, run.request.identity_file, ring)
+    wanted = recipients_of(ring, run.request.recovery)
     for backup in catalogue.list_backups(run.node.backup_dir):
         if backup.kind != "encrypted":
             continue
@@ -197,36 +204,42 @@ def _renew_archives(run: _Run, pending: bool) -> None:
             run.outcome.did(f"{verb} backup {backup.id}: {result.why}")
         elif result.state == "failed":
             run.outcome.warnings.append(f"backup {backup.id} is as it was: {result.why}")
+    return told["renewed"]
 
 
 # --- pruned ---
 
 
-def _prune(run: _Run, uses: list[Use]) -> None:
-    pruned, kept = [], []
+def _prune(run: _Run, uses: list[Use]) -> list[Use]:
+    """Remove the keys that are past their retention and needed by no backup; return the others."""
+    pruned: list[str] = []
+    kept: list[dict[str, Any]] = []
+    left = []
     for use in uses:
-        if use.current or use.succeeded_at is None:
-            continue
-        days = (run.now - use.succeeded_at).total_seconds() / 86400
-        if days < run.request.retention:
-            continue
-        if use.needed_by:
+        days = None if use.succeeded_at is None else (run.now - use.succeeded_at).total_seconds() / 86400
+        if use.current or days is None or days < run.request.retention:
+            left.append(use)
+        elif use.needed_by:
+            left.append(use)
             kept.append({"id": use.key.id, "needed_by": use.needed_by})
-            continue
-        pruned.append(use.key.id)
-        run.outcome.did(f"removed key {use.key.id}, succeeded {days:.0f} days ago and needed by no backup")
-        if not run.check and files.remove(use.key.path):
-            files.sync_folder(use.key.path.parent)
+        else:
+            pruned.append(use.key.id)
+            run.outcome.did(
+                f"removed key {use.key.id}, succeeded {days:.0f} days ago and needed by no backup"
+            )
+            if not run.check and files.remove(use.key.path):
+                files.sync_folder(use.key.path.parent)
     run.outcome.facts["pruned"] = pruned
     run.outcome.facts["kept"] = kept
+    return left
 
 
 # --- telling ---
 
 
-def _tell(run: _Run, before: Keyring, made: Key | None, uses: list[Use]) -> None:
+def _tell(run: _Run, before: Keyring, ring: Keyring, uses: list[Use]) -> None:
     foretold = run.check and "reason" in run.outcome.facts
-    after = None if foretold else made or run.ring().current
+    after = None if foretold else ring.current
     facts = run.outcome.facts
     facts["key"] = None if after is None else after.result(run.now)
     facts["previous_key"] = None if before.current is None else before.current.result(run.now)
@@ -241,7 +254,7 @@ def tell(node: Node) -> Outcome:
     outcome = Outcome()
     ring, now = keyring.read(node), times.now()
     outcome.warnings += [f"passed over in the keyring: {problem}" for problem in ring.problems]
-    uses = key_use.uses_of(node, outcome)
+    uses = key_use.uses_of(node, ring, outcome)
     outcome.facts["key"] = None if ring.current is None else ring.current.result(now)
     outcome.facts["keys"] = [use.result(now) for use in uses]
     return outcome

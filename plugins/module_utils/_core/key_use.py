@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -42,19 +43,22 @@ class Use:
         }
 
 
-def uses_of(node: Node, outcome: Outcome) -> list[Use]:
+def uses_of(node: Node, ring: Keyring, outcome: Outcome, renewed: Collection[str] = ()) -> list[Use]:
     """Return every key of a node, newest first, with what it is good for.
 
     A backup whose keys cannot be told needs every key that could be its own; ``outcome`` is warned of it.
+    ``renewed`` are backups that are about to be for the current key only.
     """
-    keys = Keys(node)
-    uses = _without_backups(keys.keyring)
+    keys = Keys(node, ring=ring)
+    uses = _without_backups(ring)
     by_print = {use.key.fingerprint: use for use in uses}
     for backup in catalogue.list_backups(node.backup_dir):
         if backup.kind not in ("encrypted", "legacy"):
             continue
         try:
             found = opening_keys(backup, keys)
+            if backup.id in renewed and ring.current is not None:
+                found = [ring.current]
         except RunbookError as exc:
             _warn(outcome, f"backup {backup.id} cannot be read, so every key it may need is kept: {exc}")
             _need_all(backup, uses)
@@ -62,9 +66,11 @@ def uses_of(node: Node, outcome: Outcome) -> list[Use]:
         opening = [by_print[key.fingerprint] for key in found]
         for use in opening:
             use.opens.append(backup.id)
-        if not opening:
-            _warn(outcome, f"no key of the node opens backup {backup.id}")
-        _need(backup, opening)
+        if opening:
+            _need(backup, opening)
+        else:
+            _warn(outcome, f"no key of the node opens backup {backup.id}; keys that may be its own are kept")
+            _need_named(backup, uses)
     return uses
 
 
@@ -93,10 +99,15 @@ def _need(backup: Backup, opening: list[Use]) -> None:
         use.needed_by.append(backup.id)
 
 
+def _need_named(backup: Backup, uses: list[Use]) -> None:
+    """A damaged archive may be mended from a copy, so it needs the keys it names, or all if it names none."""
+    _need_all(backup, [use for use in uses if not backup.key_ids or use.key.id in backup.key_ids])
+
+
 def _need_all(backup: Backup, uses: list[Use]) -> None:
-    kind = "legacy" if backup.kind == "legacy" else "age"
     for use in uses:
-        if use.key.kind == kind and not use.current:
+        # What the shell runbook encrypts after we adopted its keyring is under a key of ours.
+        if not use.current and (use.key.kind == "age" or backup.kind == "legacy"):
             use.needed_by.append(backup.id)
 
 

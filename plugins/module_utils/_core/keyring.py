@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 import shlex
 import stat
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -25,6 +26,7 @@ from .age import keys as age_keys
 from .age.hybrid import HybridIdentity
 from .age.x25519 import X25519Identity
 from .archive.legacy import Passphrase
+from .archive.sidecar import KEY_ID
 from .errors import BadInput, Damaged, RunbookError, Unsafe, guarded
 from .manifest import ID
 from .node import Node
@@ -34,19 +36,22 @@ CURRENT_ID = "current.key.id"
 ARCHIVE = "archive"
 SUFFIX = ".key"
 _MAX_KEYS = 4096
-_FILE_STEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _OUR_ID = re.compile(rb"^# vvtv\.runbook key (\S+)$", re.MULTILINE)
 _FOLLOWS = re.compile(rb"^# follows: (\S+)$", re.MULTILINE)
 _CREATED = re.compile(rb"^# created: (\S+)$", re.MULTILINE)
 _LEGACY_LINE = re.compile(rb"[!-~][ -~]{7,1022}")
+# How age's own files begin, encrypted ones too: no such line is a key of the shell runbook.
+_AGE_STARTS = (b"#", b"AGE-SECRET-KEY-", b"age-encryption.org/", b"-----BEGIN AGE ")
 _SECONDS_PER_DAY = 86400
 
 
 @dataclass(frozen=True)
 class Key:
-    """One key. ``identity`` is age's, ``passphrase`` the shell runbook's: exactly one of them is set.
+    """One key. ``identity`` is age's; a key of the shell runbook has none.
 
-    ``follows`` is the fingerprint of the key that it was made to succeed.
+    ``passphrase`` is what the shell runbook's tools take from the file, whichever kind it is: they go on
+    encrypting with the first line of the current one after we have adopted the keyring. ``follows`` is the
+    fingerprint of the key that it was made to succeed.
     """
 
     id: str
@@ -169,8 +174,9 @@ def _read_archive(archive: Path, owner: files.Owner) -> tuple[list[Key], list[st
 
 def _read_current(path: Path, archived: list[Key], owner: files.Owner) -> Key:
     _require_private(path, owner, 0o600)
+    taken = {other.stem for other in _files(path.with_name(ARCHIVE))}
     try:
-        key = _read_key(path, _recorded_id(path.with_name(CURRENT_ID)))
+        key = _read_key(path, _recorded_id(path.with_name(CURRENT_ID)), taken)
     except BadInput as exc:
         raise Damaged(
             f"is no key: {exc.msg}", path=path, hint=f"move it away; a new one is made, {ARCHIVE}/ is kept"
@@ -180,41 +186,60 @@ def _read_current(path: Path, archived: list[Key], owner: files.Owner) -> Key:
     return replace(same[0], path=path) if same else key
 
 
-def _recorded_id(path: Path) -> str:
+def _recorded(path: Path) -> str:
     try:
-        text = files.read_bounded(path, 256).decode("ascii", "replace").strip()
+        return files.read_bounded(path, 256).decode("ascii", "replace").strip()
     except RunbookError:
         return ""
+
+
+def _recorded_id(path: Path) -> str:
+    text = _recorded(path)
     return text if ID.fullmatch(text) else ""
 
 
-def _read_key(path: Path, named: str) -> Key:
-    """Read one key file; ``named`` is the id that its surroundings give it, or nothing."""
+def _read_key(path: Path, named: str, taken: Collection[str] = ()) -> Key:
+    """Read one key file; ``named`` is the id that its surroundings give it, or nothing.
+
+    A key that does not say its own id gets one that is not ``taken``: it will be archived under that.
+    """
     data = files.read_bounded(path, age_keys.MAX_FILE_BYTES)
     with guarded("read the age", path):
         written = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc)
     first = data.split(b"\n", 1)[0]
-    if first.startswith((b"#", b"AGE-SECRET-KEY-")):
+    if first.startswith(_AGE_STARTS):
         identities = age_keys.parse_identities(data, path)
         if len(identities) != 1:
             raise BadInput("holds more than one identity", path=path, hint="one key a file")
         created = _instant(_CREATED.search(data)) or _instant_of_id(named) or written
         inside, follows = _OUR_ID.search(data), _FOLLOWS.search(data)
         return Key(
-            _id(inside[1].decode("ascii", "replace") if inside else named, created),
+            _id(inside[1].decode("ascii", "replace"), created)
+            if inside
+            else _free(_id(named, created), taken),
             path,
             created,
             identities[0],
+            Passphrase.of_file(data),
             follows=follows[1].decode("ascii", "replace") if follows else None,
         )
     if not _LEGACY_LINE.fullmatch(first):
         raise BadInput("is neither an age identity nor a key of the shell runbook", path=path)
     created = _instant_of_id(named) or written
-    return Key(_id(named, created), path, created, passphrase=Passphrase.of_file(data))
+    return Key(_free(_id(named, created), taken), path, created, passphrase=Passphrase.of_file(data))
+
+
+def _free(base: str, taken: Collection[str]) -> str:
+    """Return ``base`` or the first of ``base-2``, ``base-3`` and so on that is not taken."""
+    number, found = 1, base
+    while found in taken:
+        number += 1
+        found = f"{base}-{number}"
+    return found
 
 
 def _id(found: str, created: datetime) -> str:
-    return found if _FILE_STEM.fullmatch(found) else times.to_id(created)
+    return found if KEY_ID.fullmatch(found) else times.to_id(created)
 
 
 def _instant(found: re.Match[bytes] | None) -> datetime | None:
@@ -256,10 +281,8 @@ def make(node: Node, keyring: Keyring, now: datetime, created: datetime) -> Key:
 
     The id comes from ``now``; its age is counted from ``created``.
     """
-    base, number = times.to_id(now), 1
     taken = {key.id for key in keyring.keys} | {path.stem for path in _files(keyring.archive)}
-    while (key_id := base if number == 1 else f"{base}-{number}") in taken:
-        number += 1
+    key_id = _free(times.to_id(now), taken)
     identity = X25519Identity.generate()
     comments = [f"vvtv.runbook key {key_id}", f"created: {times.to_text(created)}"]
     if keyring.current is not None:
@@ -270,18 +293,11 @@ def make(node: Node, keyring: Keyring, now: datetime, created: datetime) -> Key:
 
 
 def archive_current(node: Node, keyring: Keyring) -> Path | None:
-    """Archive the current key if it is not yet; return where, or ``None``.
-
-    A key of the shell runbook gets an id of its own if its id is another key's already.
-    """
+    """Archive the current key if it is not yet; return where, or ``None``. No other file is replaced."""
     key = keyring.current
     if key is None or any(known.fingerprint == key.fingerprint for known in keyring.archived):
         return None
-    taken = {path.stem for path in _files(keyring.archive)}
-    key_id, number = key.id, 1
-    while key_id in taken:
-        number += 1
-        key_id = f"{key.id}-{number}"
+    key_id = _free(key.id, {path.stem for path in _files(keyring.archive)})
     path = keyring.archive / f"{key_id}{SUFFIX}"
     _write(node, path, files.read_bounded(key.path, age_keys.MAX_FILE_BYTES))
     return path
@@ -300,7 +316,7 @@ def write_id(node: Node, keyring: Keyring, key_id: str) -> None:
 
 def id_is_recorded(keyring: Keyring) -> bool:
     """Return whether the shell runbook's tools would find the current key's id."""
-    return keyring.current is None or _recorded_id(keyring.folder / CURRENT_ID) == keyring.current.id
+    return keyring.current is None or _recorded(keyring.folder / CURRENT_ID) == keyring.current.id
 
 
 def leftovers(node: Node) -> list[Path]:

@@ -34,19 +34,24 @@ from .node import Node
 
 
 class Keys:
-    """What archives are tried with: a node's keyring, and the identities of a file if one is named."""
+    """What archives are tried with: a node's keyring, and the identities of a file if one is named.
 
-    def __init__(self, node: Node, identity_file: Path | None = None) -> None:
+    ``ring`` is given where the keyring was read already.
+    """
+
+    def __init__(self, node: Node, identity_file: Path | None = None, ring: Keyring | None = None) -> None:
         self._node = node
+        self._ring = ring
         self.identity_file = identity_file
 
     @cached_property
     def keyring(self) -> Keyring:
         """The node's keys; see :func:`keyring.read` for what it raises."""
-        return keyring.read(self._node)
+        return self._ring or keyring.read(self._node)
 
     @cached_property
-    def _brought(self) -> list[Identity]:
+    def brought(self) -> list[Identity]:
+        """The identities of the file that was named; none without one."""
         path = self.identity_file
         if path is None:
             return []
@@ -64,10 +69,10 @@ class Keys:
         try:
             own = [key.identity for key in self.keyring.keys if key.identity is not None]
         except (Unsafe, Damaged):
-            if not self._brought:
+            if not self.brought:
                 raise
             own = []
-        return [*self._brought, *own]
+        return [*self.brought, *own]
 
     def passphrases(self, key_id: str | None) -> list[Key]:
         """Every key of the shell runbook, the one with that id first."""
@@ -216,3 +221,11 @@ def opening_keys(backup: Backup, keys: Keys) -> list[Key]:
             if key.identity is not None and open_header(header, [key.identity], backup.archive):
                 found.append(key)
     return found
+
+
+def brought_opens(backup: Backup, keys: Keys) -> bool:
+    """Whether an identity that was brought along opens an encrypted backup."""
+    with suppress(NoMatch, BadKey):
+        open_header(header_of(backup), keys.brought, backup.archive)
+        return True
+    return False

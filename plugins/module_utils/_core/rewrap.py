@@ -27,7 +27,7 @@ from .archive.write import Sealed
 from .catalogue import Backup, list_backups
 from .errors import Damaged, MissingKey, guarded
 from .node import Node
-from .opening import Keys, opening_keys, read_archive
+from .opening import Keys, brought_opens, opening_keys, read_archive
 from .recipients import Recipients
 
 _MOST_HEADER_BYTES = 256 * 1024
@@ -39,6 +39,15 @@ class Result:
 
     state: str
     why: str = ""
+
+
+@dataclass(frozen=True)
+class _Copied:
+    """SHA-256 and size of what was written, and SHA-256 of what it was copied from."""
+
+    sha256: str
+    size: int
+    source_sha256: str | None = None
 
 
 def leftovers(node: Node) -> list[Path]:
@@ -69,15 +78,18 @@ def renew(
 def _why(backup: Backup, keys: Keys, wanted: Recipients, rekey: bool) -> str | None:
     """Return why the archive has to be renewed, or ``None``."""
     opening = opening_keys(backup, keys)
-    if not opening:
+    if not opening and not brought_opens(backup, keys):
         raise keys.missing(backup)
     current = keys.keyring.current
     known = backup.sidecar
+    _require_recovery(backup, wanted)
     if rekey and (known is None or current is None or times.parse(known.encrypted_at) < current.created_at):
         return "its payload was encrypted before the current key was made"
     others = [key.id for key in opening if current is None or key.fingerprint != current.fingerprint]
     if others:
         return f"key {', '.join(others)} opened it"
+    if not opening:
+        return "no key of the node opened it"
     if known is None:
         return f"it has no {sidecar.FILE_NAME}"
     if known.recipients != wanted.listed:
@@ -85,6 +97,19 @@ def _why(backup: Backup, keys: Keys, wanted: Recipients, rekey: bool) -> str | N
     if known.archive_size != backup.size:
         return f"its {sidecar.FILE_NAME} is out of date"
     return None
+
+
+def _require_recovery(backup: Backup, wanted: Recipients) -> None:
+    """Refuse to take away the last recipients that open the archive when the node is lost."""
+    recovery = [who.recipient for who in wanted.listed if who.key_id is None]
+    known = [] if backup.sidecar is None else backup.sidecar.recipients
+    dropped = [who.recipient for who in known if who.key_id is None]
+    if dropped and not recovery:
+        raise MissingKey(
+            f"it is also for recovery recipient {', '.join(dropped)}, and none is given now",
+            path=backup.archive,
+            hint="give recovery_recipients (vvtv_recovery_recipients), these or others",
+        )
 
 
 def _replace(node: Node, backup: Backup, keys: Keys, wanted: Recipients, rekey: bool) -> None:
@@ -115,40 +140,37 @@ def _replace(node: Node, backup: Backup, keys: Keys, wanted: Recipients, rekey: 
 
 def _change_header(
     source: BinaryIO, out: BinaryIO, backup: Backup, keys: Keys, wanted: Recipients
-) -> tuple[str, int]:
-    """Write a new header and copy the payload as it is; return SHA-256 and size of the whole."""
-    digest, size = hashlib.sha256(), 0
+) -> _Copied:
+    """Write a new header and copy the payload as it is."""
     old = read_header(source, backup.archive)
     data = rewrapped(old, keys.identities, wanted.keys, path=backup.archive).encode()
+    before, after, size = hashlib.sha256(old.encode()), hashlib.sha256(), 0
     while data:
-        digest.update(data)
+        after.update(data)
         out.write(data)
         size += len(data)
         data = source.read(files.CHUNK)
-    return digest.hexdigest(), size
+        before.update(data)
+    return _Copied(after.hexdigest(), size, before.hexdigest())
 
 
-def _encrypt_anew(
-    source: BinaryIO, out: BinaryIO, backup: Backup, keys: Keys, wanted: Recipients
-) -> tuple[str, int]:
-    """Decrypt the payload and encrypt it with another file key, a chunk at a time; return the same."""
+def _encrypt_anew(source: BinaryIO, out: BinaryIO, backup: Backup, keys: Keys, wanted: Recipients) -> _Copied:
+    """Decrypt the payload and encrypt it with another file key, a chunk at a time."""
     sealed = Sealed(out, wanted.keys, backup.archive)
     for chunk in Reader(source, keys.identities, backup.archive):
         sealed.write(chunk)
     sealed.finish()
-    return sealed.sha256, sealed.size
+    return _Copied(sealed.sha256, sealed.size)
 
 
-def _proved(
-    made: Backup, keys: Keys, wanted: Recipients, copied: tuple[str, int], rekey: bool
-) -> sidecar.Sidecar:
+def _proved(made: Backup, keys: Keys, wanted: Recipients, copied: _Copied, rekey: bool) -> sidecar.Sidecar:
     """Read back what was written and return its public facts.
 
-    A copied payload is as good as it was; one encrypted anew, or of which nothing is known, is read whole.
+    A payload copied from the archive that was verified is as good as that one. Any other is read whole: one
+    encrypted anew, and one that is not what its facts say, by damage or because a run was killed.
     """
-    sha256, size = copied
     known = made.sidecar
-    if known is None or rekey:
+    if known is None or rekey or known.archive_sha256 != copied.source_sha256:
         proof = read_archive(made, keys)
         facts = proof.contents.manifest
         now = times.to_text(times.now())
@@ -171,6 +193,6 @@ def _proved(
         found = files.sha256_of(made.archive)
         if not any(key is keys.keyring.current for key in opening_keys(made, keys)):
             raise Damaged("is not opened by the current key", path=made.archive)
-    if found != sha256:
+    if found != copied.sha256:
         raise Damaged("is not what was written to it", path=made.archive, hint="check the disk and run again")
-    return replace(known, archive_sha256=sha256, archive_size=size, recipients=wanted.listed)
+    return replace(known, archive_sha256=copied.sha256, archive_size=copied.size, recipients=wanted.listed)

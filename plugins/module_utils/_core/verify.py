@@ -112,7 +112,7 @@ def _checks(backup: Backup, proof: Proof, soundness: str) -> list[str]:
     if backup.kind == "legacy":
         first = f"{name}: decrypts; its format carries no authentication"
     else:
-        first = f"{name}: every byte is authentic"
+        first = f"{name}: every byte is as it was encrypted"
     checks = [
         first,
         f"{STATE_DB_FILE}: SHA-256 agrees with the manifest",

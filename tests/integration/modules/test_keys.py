@@ -232,6 +232,7 @@ def ad_hoc(called: str, params: dict[str, Any], where: Path) -> str:
         **os.environ,
         "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
         "ANSIBLE_KEEP_REMOTE_FILES": "1",
+        "ANSIBLE_INJECT_INVOCATION": "1",
         "ANSIBLE_REMOTE_TMP": str(where / "ansible"),
         "ANSIBLE_LOG_PATH": str(where / "ansible.log"),
     }

@@ -138,6 +138,18 @@ def test_rotate_goes_past_a_host_that_fails_and_says_so(sealed: Fleet) -> None:
     assert [len(keys(sealed, host)) for host in sealed.nodes] == [2, 1, 2]
 
 
+def test_a_backup_that_is_not_for_the_new_key_fails_the_run_and_is_named(sealed: Fleet) -> None:
+    (archive,) = sealed.nodes["node2"].root.glob("runtime/backups/2*/backup.tar.*.age")
+    data = bytearray(archive.read_bytes())
+    data[-20] ^= 1
+    archive.write_bytes(data)
+    stuck = playbook("key_rotate", sealed.inventory, "-e", "vvtv_key_rekey=true")
+    assert stuck.code == 2
+    assert "rotated, but with backups that are not for the new key: node2;" in stuck.output
+    assert re.search(r"again with -e vvtv_key_not_before=\S+Z -e vvtv_key_rekey=true", stuck.output)
+    assert [len(keys(sealed, host)) for host in sealed.nodes] == [2, 2, 2]
+
+
 def test_killed_in_the_middle_and_run_again_each_host_is_rotated_exactly_once(sealed: Fleet) -> None:
     instant = stock.run("date", "-u", "+%Y-%m-%dT%H:%M:%S.%6NZ").decode().strip()
     options = ("-e", f"vvtv_key_not_before={instant}")

@@ -177,3 +177,10 @@ def test_folders_are_made_with_their_mode_and_old_ones_stay(tmp_path: Path) -> N
     (tmp_path / "a").chmod(0o755)
     files.make_folder(tmp_path / "a", 0o700, ME)
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o755
+
+
+def test_a_folder_where_a_file_belongs_is_refused_and_not_left_open(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(Damaged, match="is not a regular file"):
+        files.read_bounded(tmp_path, 10)
+    assert len(os.listdir("/proc/self/fd")) == before

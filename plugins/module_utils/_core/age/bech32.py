@@ -34,6 +34,8 @@ def decode(text: str) -> tuple[str, bytes]:
     """
     if len(text) > MAX_CHARS:
         raise ValueError(f"is longer than {MAX_CHARS} characters")
+    if not text.isascii():  # some other characters have an ASCII lower case
+        raise ValueError("has a character that is not ASCII")
     if text not in (text.lower(), text.upper()):
         raise ValueError("mixes upper and lower case")
     prefix, separator, tail = text.rpartition("1")

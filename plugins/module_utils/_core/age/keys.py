@@ -95,18 +95,22 @@ def parse_identities(
 
 
 def render_identities(identities: Sequence[KeyIdentity], comments: Sequence[str] = ()) -> bytes:
-    """Return the content of an identity file: comments, then every key under a line with its public half."""
+    """Return the content of an identity file: every key, each followed by its public half, then comments.
+
+    The first line is a secret on purpose: ``openssl enc -pass file:`` takes it as a passphrase, and the shell
+    runbook's tools go on doing that with a key file of ours.
+    """
     if any(not comment.isprintable() for comment in comments):
         raise BadKey("a comment of an identity file must be one printable line")
-    lines = [f"# {comment}" for comment in comments]
+    lines = []
     for identity in identities:
-        lines += [f"# public key: {identity.recipient}", identity.secret_text()]
-    return "\n".join([*lines, ""]).encode()
+        lines += [identity.secret_text(), f"# public key: {identity.recipient}"]
+    return "\n".join([*lines, *(f"# {comment}" for comment in comments), ""]).encode()
 
 
 def _opened(data: bytes, path: AnyPath | None, passphrase: Passphrase | None) -> bytes:
     if passphrase is None:
-        raise BadKey("is encrypted with a passphrase", path=path, hint="give the passphrase")
+        raise BadKey("is encrypted with a passphrase", path=path, hint="decrypt it first: age -d")
     plain = io.BytesIO(data)
     source = dearmor(plain, path) if data.startswith(BEGIN) else plain
     file_key = open_header(read_header(source, path), [passphrase], path)

@@ -16,9 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import Damaged
+from .feed import Feed
 
 _BLOCK = tarfile.BLOCKSIZE
 _MAX_PADDING = 1 << 20
+# Not tarfile's own list: it has sparse files in it, of whose data stock tar makes others.
+_FILE_TYPES = (tarfile.REGTYPE, tarfile.AREGTYPE)
+_FOLDER = "."
 END = bytes(2 * _BLOCK)
 
 
@@ -48,26 +52,30 @@ def members(chunks: Iterator[bytes], limits: Mapping[str, int], path: Path) -> I
 
     ``limits`` are the names there may be and the most bytes of each; ``path`` is for messages. Raise
     :class:`Damaged` for another name, one that comes twice, anything but a regular file (the folder ``./``
-    is passed over), a size above its limit, data after the end, and a stream that ends too early.
+    is passed over once), a size above its limit, data after the end, and a stream that ends too early.
     """
-    feed = _Feed(chunks, path)
+    feed = Feed(chunks, path, "its tar has no end")
     seen: set[str] = set()
     while (info := _header(feed, path)) is not None:
-        if info.isdir() and info.name in (".", "./") and info.size == 0:
-            continue
         name = info.name[2:] if info.name.startswith("./") else info.name
-        if name not in limits or not info.isreg() or name in seen:
+        folder = info.isdir() and name == _FOLDER and info.size == 0
+        file = info.type in _FILE_TYPES and name in limits
+        if name in seen or not (folder or file):
             raise _refused(f"may not hold {_shown(info)}", path)
+        seen.add(name)
+        if folder:
+            continue
         if not 0 <= info.size <= limits[name]:
             raise _refused(f"holds {name} of {info.size} bytes, more than {limits[name]}", path)
-        seen.add(name)
-        yield Member(name, info.size, feed.stream(info.size))
-        feed.stream_rest()
+        data = map(bytes, feed.pieces(info.size))
+        yield Member(name, info.size, data)
+        for _left in data:  # what the caller did not take
+            pass
         feed.exactly(-info.size % _BLOCK)
-    feed.only_padding()
+    _only_padding(feed, path)
 
 
-def _header(feed: _Feed, path: Path) -> tarfile.TarInfo | None:
+def _header(feed: Feed, path: Path) -> tarfile.TarInfo | None:
     block = feed.exactly(_BLOCK)
     if block == bytes(_BLOCK):
         if feed.exactly(_BLOCK) != bytes(_BLOCK):
@@ -79,66 +87,18 @@ def _header(feed: _Feed, path: Path) -> tarfile.TarInfo | None:
         raise _refused(f"is no tar: {exc}", path) from exc
 
 
+def _only_padding(feed: Feed, path: Path) -> None:
+    """Take the rest, which may be nothing but a tar's zero blocks."""
+    size = 0
+    for piece in feed.rest():
+        size += len(piece)
+        if bytes(piece).strip(b"\0") or size > _MAX_PADDING:
+            raise _refused("goes on after the end of its tar", path)
+
+
 def _shown(info: tarfile.TarInfo) -> str:
     return f"{info.name[:80]!r}, a member of type {info.type!r}"
 
 
 def _refused(why: str, path: Path) -> Damaged:
     return Damaged(f"the archive {why}", path=path, hint="use another backup")
-
-
-class _Feed:
-    """Chunks of any size, taken in the sizes that a tar has."""
-
-    def __init__(self, chunks: Iterator[bytes], path: Path) -> None:
-        self._chunks = chunks
-        self._path = path
-        self._held = memoryview(b"")
-        self._left = 0
-
-    def exactly(self, size: int) -> bytes:
-        """Return ``size`` bytes."""
-        return b"".join(self._take(size))
-
-    def stream(self, size: int) -> Iterator[bytes]:
-        """Return an iterator over the next ``size`` bytes."""
-        self._left = size
-        return self._stream()
-
-    def stream_rest(self) -> None:
-        """Pass over what nobody took of the present member."""
-        for _piece in self._stream():
-            pass
-
-    def _stream(self) -> Iterator[bytes]:
-        while self._left:
-            piece = self._piece(self._left)
-            self._left -= len(piece)
-            yield bytes(piece)
-
-    def _take(self, size: int) -> Iterator[memoryview]:
-        while size:
-            piece = self._piece(size)
-            size -= len(piece)
-            yield piece
-
-    def _piece(self, most: int) -> memoryview:
-        while not self._held:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                raise _refused("is cut off: its tar has no end", self._path)
-            self._held = memoryview(chunk)
-        piece, self._held = self._held[:most], self._held[most:]
-        return piece
-
-    def only_padding(self) -> None:
-        """Take the rest, which may be nothing but a tar's zero blocks."""
-        rest, size = self._held, 0
-        while True:
-            size += len(rest)
-            if bytes(rest).strip(b"\0") or size > _MAX_PADDING:
-                raise _refused("goes on after the end of its tar", self._path)
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                return
-            rest = memoryview(chunk)

@@ -23,6 +23,8 @@ from ..manifest import ID, METHOD, NAME
 FILE_NAME = "backup.json"
 FORMAT_VERSION = 1
 _ARCHIVE = re.compile(r"backup\.tar\.(zst|gz)\.age", re.ASCII)
+# An operator's own key has the name of its file for an id.
+KEY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _RECIPIENT = re.compile(r"age1[0-9a-z]{1,4000}", re.ASCII)
 _MOST_RECIPIENTS = 512
 
@@ -104,4 +106,4 @@ def _checked(document: dict[str, Any]) -> Sidecar:
 def _recipient(item: Any) -> For:
     if not isinstance(item, dict):
         raise BadInput("a recipient is no object")
-    return For(documents.text(item, "recipient", _RECIPIENT), documents.optional_text(item, "key_id", ID))
+    return For(documents.text(item, "recipient", _RECIPIENT), documents.optional_text(item, "key_id", KEY_ID))

@@ -10,6 +10,7 @@ import hashlib
 import io
 import zlib
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,9 +133,12 @@ def expected(name: str, vector: Vector) -> str | None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_vector_ends_as_it_must_and_releases_what_it_may(name: str) -> None:
+def test_a_vector_ends_as_it_must_and_releases_what_it_may(
+    name: str, record_property: Callable[[str, object], None]
+) -> None:
     vector = load(name)
     result, plain = outcome(vector)
+    record_property("age vector", result)  # counted in tests/unit/conftest.py
     assert result == expected(name, vector)
     if result != "unsupported":
         digest = vector.field("payload") or hashlib.sha256(b"").hexdigest()
