@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ._core import node
+from ._core import control_api, node
 from ._core.errors import require_absolute
 
 
@@ -53,3 +53,32 @@ def identity_file(params: dict[str, Any]) -> Path | None:
     """Return the identity file that a module's parameters name."""
     given = params["identity_file"]
     return None if given is None else require_absolute(given, "identity_file")
+
+
+def api_options() -> dict[str, Any]:
+    """Return where the station's control API is and what opens it (fragment ``_api``)."""
+    return {
+        "api_url": {"type": "str", "default": control_api.DEFAULT_URL},
+        "api_timeout": {"type": "float", "default": control_api.DEFAULT_TIMEOUT},
+        "control_token": {"type": "str", "no_log": True},
+        "control_secret": {"type": "str", "no_log": True},
+        "control_env_file": {"type": "path"},
+        "env": {"type": "str", "default": "production"},
+    }
+
+
+def api_from(params: dict[str, Any], signed: bool = False) -> control_api.Api:
+    """Return the control API that a module's parameters name.
+
+    Only ``signed`` ones can give the station commands, and only they need a token and a secret.
+    """
+    known = None
+    if signed:
+        given = params["control_env_file"]
+        known = control_api.credentials(
+            params["control_token"],
+            params["control_secret"],
+            None if given is None else require_absolute(given, "control_env_file"),
+            params["env"],
+        )
+    return control_api.Api(params["api_url"], known, params["api_timeout"])

@@ -13,14 +13,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Callable
 from urllib.parse import urlsplit
 
-from . import station
-from .faults import Control, Rule
+from . import spoiled, station
+from .faults import Control
+from .spoiled import holds
 
 HOST = "127.0.0.1"
 CRASH_EXIT_CODE = 70
 MAX_BODY_BYTES = 64 * 1024
 IDLE_SECONDS = 30
-BROKEN_JSON = b'{"broken": ['
 _PADDING = b" " * 65536
 _POLL_SECONDS = 0.02
 
@@ -73,7 +73,7 @@ class Handler(BaseHTTPRequestHandler):
         path = urlsplit(self.path).path
         faults = self.server.control().faults
         self._drop_body()
-        if _holds(faults.crash, path):
+        if holds(faults.crash, path):
             os._exit(CRASH_EXIT_CODE)
         if faults.hang is not None and faults.hang.applies(path):
             self._wait(faults.hang.amount)
@@ -81,15 +81,17 @@ class Handler(BaseHTTPRequestHandler):
             return
         if faults.slow is not None and faults.slow.applies(path):
             self._wait(faults.slow.amount)
-        if _holds(faults.http_500, path):
-            answer = station.text_answer("internal server error", 500)
-        elif _holds(faults.malformed, path):
-            answer = station.Answer(200, "application/json", BROKEN_JSON)
-        else:
+        answer = spoiled.instead(faults, path)
+        if answer is None:
             headers = {name.lower(): value for name, value in self.headers.items()}
-            answer = self.server.answers.answer(self.command, self.path, headers)
+            answer = spoiled.numbers(
+                faults, path, self.server.answers.answer(self.command, self.path, headers)
+            )
         padding = int(faults.huge.amount) if faults.huge is not None and faults.huge.applies(path) else 0
-        self._send(answer, padding)
+        if faults.trickle is not None and faults.trickle.applies(path):
+            self._trickle(answer, faults.trickle.amount)
+        else:
+            self._send(answer, padding)
 
     def _drop_body(self) -> None:
         """Read and forget what the caller sent: the station's signature is over an empty body."""
@@ -106,18 +108,36 @@ class Handler(BaseHTTPRequestHandler):
             if self.server.stopping.wait(_POLL_SECONDS):
                 return
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """The ``Date`` header tells the same clock as the station's answers."""
+        return super().date_time_string(
+            self.server.answers.clock_ns() / 1e9 if timestamp is None else timestamp
+        )
+
+    def _trickle(self, answer: station.Answer, pause: float) -> None:
+        """Send the body byte by byte; when the faults change the rest is never sent."""
+        generation = self.server.control().generation
+        self._send_head(answer, len(answer.body))
+        for number in range(len(answer.body)):
+            self.wfile.write(answer.body[number : number + 1])
+            self._wait(pause)
+            if self.server.stopping.is_set() or self.server.control().generation != generation:
+                self.close_connection = True
+                return
+
     def _send(self, answer: station.Answer, at_least: int) -> None:
         """Send the answer; blanks after it, which JSON allows, make it ``at_least`` so many bytes long."""
         padding = max(0, at_least - len(answer.body))
-        self.send_response(answer.status)
-        self.send_header("Content-Type", answer.content_type)
-        self.send_header("Content-Length", str(len(answer.body) + padding))
-        self.end_headers()
+        self._send_head(answer, len(answer.body) + padding)
         self.wfile.write(answer.body)
         while padding > 0:
             self.wfile.write(_PADDING[:padding])
             padding -= len(_PADDING)
 
-
-def _holds(rule: Rule | None, path: str) -> bool:
-    return rule is not None and rule.applies(path)
+    def _send_head(self, answer: station.Answer, length: int) -> None:
+        self.send_response(answer.status)
+        self.send_header("Content-Type", answer.content_type)
+        self.send_header("Content-Length", str(length))
+        if 300 <= answer.status < 400:
+            self.send_header("Location", "/v1/status")
+        self.end_headers()

@@ -35,6 +35,7 @@ NOW = "now"
 PIPELINE_MODES = ("running", "quiet", "frozen")
 MAX_SECONDS = 600.0
 MAX_HUGE_BYTES = 1 << 30
+MAX_SKEW_SECONDS = 10 * 366 * 86_400
 MAX_CONTROL_BYTES = 64 * 1024
 MAX_DOMAIN_EVENTS = 10_000
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
@@ -46,7 +47,7 @@ class FaultError(ValueError):
 
 @dataclass(frozen=True)
 class Rule:
-    """A fault of the API: where it holds, and how much of it (seconds or bytes)."""
+    """A fault of the API: where it holds, and how much of it (seconds, bytes, or an HTTP code)."""
 
     path: str
     amount: float = 0.0
@@ -77,6 +78,12 @@ class Faults:
     hang: Rule | None = None
     slow: Rule | None = None
     huge: Rule | None = None
+    trickle: Rule | None = None
+    html: Rule | None = None
+    status: Rule | None = None
+    nan: Rule | None = None
+    negative: Rule | None = None
+    clock: float = 0.0
     crash: Rule | None = None
 
     def touch_data(self) -> bool:
@@ -145,6 +152,11 @@ def _seconds_rule(value: FaultValue) -> Rule:
     return Rule(path, _number(amount, 0.0, MAX_SECONDS))
 
 
+def _code_rule(value: FaultValue) -> Rule:
+    code, path = _split_at(value)
+    return Rule(path, _whole(code, 200, 599))
+
+
 def _bytes_rule(value: FaultValue) -> Rule:
     amount, path = _split_at(value)
     size = parse_size(str(amount))
@@ -180,6 +192,12 @@ _PARSERS: dict[str, Callable[[FaultValue], object]] = {
     "hang": _seconds_rule,
     "slow": _seconds_rule,
     "huge": _bytes_rule,
+    "trickle": _seconds_rule,
+    "html": _rule,
+    "status": _code_rule,
+    "nan": _rule,
+    "negative": _rule,
+    "clock": lambda value: _number(value, -MAX_SKEW_SECONDS, MAX_SKEW_SECONDS),
     "crash": _crash_rule,
 }
 

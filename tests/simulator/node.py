@@ -71,6 +71,10 @@ class ControlFile:
     def current(self) -> Control:
         return self.control
 
+    def clock_ns(self) -> int:
+        """The API's clock, which a fault can put wrong."""
+        return time.time_ns() + int(self.control.faults.clock * 1e9)
+
     def must_crash(self) -> bool:
         crash = self.control.faults.crash
         return crash is not None and crash.path == NOW and self.control.generation != self._old_generation
@@ -100,7 +104,9 @@ class Node:
         self._options = options
         self._where = options.where
         self._faults = ControlFile(self._where)
-        self._station = Station(options.state_db_path, options.owner_card_path, options.credentials)
+        self._station = Station(
+            options.state_db_path, options.owner_card_path, options.credentials, self._faults.clock_ns
+        )
         self._server = api.ApiServer(options.port, self._station, self._faults.current)
         self._pipeline = Pipeline(
             WriterOptions(

@@ -42,8 +42,16 @@ def text_answer(text: str, status: int) -> Answer:
 class Station:
     """What one API process knows: two paths, its credentials, and what it holds in memory only."""
 
-    def __init__(self, state_db: Path, card: Path, credentials: auth.Credentials) -> None:
+    def __init__(
+        self,
+        state_db: Path,
+        card: Path,
+        credentials: auth.Credentials,
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """``clock_ns`` is the API's clock, in nanoseconds since 1970."""
         self.owner_card_sha256 = ""
+        self.clock_ns = clock_ns
         self._state_db = state_db
         self._card = card
         self._credentials = credentials
@@ -65,7 +73,7 @@ class Station:
         """Answer one request; ``target`` is path and query, ``headers`` have lower-case names."""
         parts = urlsplit(target)
         if parts.path.startswith(CONTROL_PREFIX):
-            reason = auth.refusal(self._credentials, method, parts.path, headers, time.time())
+            reason = auth.refusal(self._credentials, method, parts.path, headers, self.clock_ns() / 1e9)
             if reason is not None:
                 return text_answer(reason, 401)
         route = self._routes.get((method, parts.path))
@@ -76,11 +84,11 @@ class Station:
 
     def _status(self, _query: Query) -> Answer:
         state = "EMERGENCY" if self._emergency else "RUNNING"
-        now = clock.column(time.time_ns())
+        now = clock.column(self.clock_ns())
         return json_answer({"state": state, "buffer_minutes": CONSTANT_BUFFER_MINUTES, "timestamp": now})
 
     def _alerts(self, _query: Query) -> Answer:
-        found = alerts.read_alerts(self._state_db, time.time_ns())
+        found = alerts.read_alerts(self._state_db, self.clock_ns())
         return json_answer({"alerts": found, "count": len(found)})
 
     def _metrics(self, _query: Query) -> Answer:

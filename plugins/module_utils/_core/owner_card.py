@@ -145,12 +145,16 @@ def find_errors(card: Any) -> list[str]:
             for field, check in fields.items()
             if (wrong := check(found[field]) if field in found else "is missing")
         ]
-    return errors or _contradictions(card)
+    return errors + _contradictions(card)
 
 
 def _contradictions(card: dict[str, Any]) -> list[str]:
-    schedule = card["schedule_policy"]
-    if schedule["buffer_critical_minutes"] >= schedule["buffer_target_minutes"]:
+    schedule = card.get("schedule_policy")
+    if not isinstance(schedule, dict):
+        return []
+    critical: Any = schedule.get("buffer_critical_minutes")
+    target: Any = schedule.get("buffer_target_minutes")
+    if _whole(critical, 0) and _whole(target, 0) and critical >= target:
         return ["schedule_policy.buffer_critical_minutes: must be below buffer_target_minutes"]
     return []
 

@@ -101,6 +101,13 @@ def test_every_error_is_listed_at_once() -> None:
     assert len(errors(card)) == 3
 
 
+def test_a_contradiction_is_listed_beside_other_errors() -> None:
+    card = changed("schedule_policy", "buffer_critical_minutes", 10_000)
+    card["curator_policy"]["auto_apply"] = card["schedule_policy"]["commit_lead_hours"] = "maybe"
+    assert len(errors(card)) == 3
+    assert "below buffer_target_minutes" in errors(card)[-1]
+
+
 def test_yes_is_a_text_as_the_station_reads_it() -> None:
     text = SAMPLE.replace("auto_apply: false", "auto_apply: yes").replace(
         "auto_apply: true", "auto_apply: yes"

@@ -6,13 +6,19 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import http.client
 import json
+import math
 import os
+import re
 import string
 import subprocess
 import sys
+import threading
 import time
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Callable
 
@@ -25,7 +31,7 @@ from tests.simulator.alerts import judge
 from tests.simulator.control import set_faults, wait_for
 from tests.simulator.layout import layout, write_atomic
 
-from .http_helper import call, codes_of, gauges_of
+from .http_helper import call, codes_of, gauges_of, post
 
 
 def test_low_qa(node: fleet.Node) -> None:
@@ -98,6 +104,54 @@ def test_huge(node: fleet.Node) -> None:
     assert len(call(node, "/v1/status").body) < 1000
 
 
+def test_trickle_sends_byte_by_byte_and_never_the_rest(node: fleet.Node) -> None:
+    node.faults(trickle="0.005@/v1/alerts")
+    begin = time.monotonic()
+    assert call(node, "/v1/alerts").json == {"alerts": [], "count": 0}
+    assert time.monotonic() - begin >= 0.005 * len('{"alerts":[],"count":0}')
+    assert call(node, "/v1/status").json["state"] == "RUNNING"
+    node.faults(trickle="60@/metrics")
+    threading.Timer(0.2, lambda: set_faults(node.root)).start()
+    with pytest.raises(http.client.IncompleteRead):
+        call(node, "/metrics")
+
+
+def test_html_and_any_status(node: fleet.Node) -> None:
+    node.faults(html="/v1/status", status="302@/metrics")
+    page, moved = call(node, "/v1/status"), call(node, "/metrics")
+    assert (page.status, page.kind, page.body[:15]) == (200, "text/html", b"<!doctype html>")
+    assert moved.status == 302
+    assert call(node, "/v1/alerts").status == 200
+    node.faults(status=401)
+    assert {call(node, path).status for path in faults.PATHS} == {401}
+
+
+def test_numbers_that_cannot_be(node: fleet.Node) -> None:
+    node.faults(nan="/metrics", negative="/v1/status")
+    gauges_now = gauges_of(node)
+    assert len(gauges_now) == 7
+    assert all(math.isnan(value) for value in gauges_now.values())
+    assert call(node, "/v1/status").json["buffer_minutes"] == -61
+    node.faults(nan="/v1/alerts", negative="/metrics")
+    assert b'"count": NaN' in call(node, "/v1/alerts").body
+    assert all(value < 0 for value in gauges_of(node).values())
+
+
+@pytest.mark.parametrize("ahead", [3600, -3600, 200])
+def test_a_wrong_clock_is_told_by_all_that_tells_time(node: fleet.Node, ahead: int) -> None:
+    node.faults(clock=ahead)
+    connection = http.client.HTTPConnection("127.0.0.1", node.port, timeout=5)
+    with contextlib.closing(connection):
+        connection.request("GET", "/v1/status")
+        answer = connection.getresponse()
+        date = parsedate_to_datetime(answer.headers["Date"])
+        said = datetime.fromisoformat(re.sub(r"\.\d+", "", json.load(answer)["timestamp"]))
+    for instant in (date, said):
+        assert instant.timestamp() - time.time() == pytest.approx(ahead, abs=3)
+    refused = post(node, "/v1/control/curator-mode")
+    assert (refused.status, refused.body) == (401, b"stale timestamp") or abs(ahead) < 300
+
+
 def test_crash_now_happens_once(tmp_path: Path) -> None:
     with fleet.start_node(tmp_path, size="256K") as node:
         node.faults(crash="now")
@@ -161,6 +215,15 @@ def test_a_bad_control_file_changes_nothing_and_is_told(node: fleet.Node) -> Non
         ("huge", "2G"),
         ("huge", "1.5M"),
         ("crash", "later"),
+        ("trickle", "-1"),
+        ("html", "/x"),
+        ("status", "99"),
+        ("status", "200.5"),
+        ("status", "404@/x"),
+        ("nan", "1"),
+        ("negative", "/nothing"),
+        ("clock", "nan"),
+        ("clock", "1e12"),
         ("pipeline", "stopped"),
     ],
 )
