@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Callable, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
@@ -22,11 +23,11 @@ def run(argument_spec: dict[str, Any], operation: Operation) -> NoReturn:
     """Run ``operation`` with the module's parameters and whether it is check mode; exit with its outcome."""
     module = AnsibleModule(argument_spec=argument_spec, supports_check_mode=True)
     try:
-        if module.params["lock_timeout"] < 0:
+        if not 0 <= module.params["lock_timeout"] < math.inf:
             raise BadInput("lock_timeout must be 0 or more seconds")
         outcome = operation(module.params, module.check_mode)
     except RunbookError as exc:
-        module.fail_json(msg=str(exc), error=exc.result())
+        module.fail_json(msg=str(exc), error=exc.result(), **exc.facts)
     for warning in outcome.warnings:
         module.warn(warning)
     module.exit_json(changed=outcome.changed, actions=outcome.actions, diff=outcome.diff, **outcome.facts)

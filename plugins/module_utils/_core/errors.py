@@ -20,7 +20,10 @@ AnyPath = Union[str, "os.PathLike[str]"]
 
 
 class RunbookError(Exception):
-    """The base: ``msg`` (what failed), ``path`` (where), ``hint`` (what to do next)."""
+    """The base: ``msg`` (what failed), ``path`` (where), ``hint`` (what to do next).
+
+    ``facts`` are what the operation found before it failed; a module returns them as if it had succeeded.
+    """
 
     code: ClassVar[str] = "error"
 
@@ -29,6 +32,7 @@ class RunbookError(Exception):
         self.msg = msg
         self.path = None if path is None else os.fspath(path)
         self.hint = hint
+        self.facts: dict[str, Any] = {}
 
     def result(self) -> dict[str, Any]:
         """Return the error for a program to read: ``code``, ``path``, ``hint``."""
