@@ -21,6 +21,8 @@ DEMO = CHECKOUT / "build/demo"
 NODES = DEMO / "nodes"
 _RECAP = re.compile(r"^(\S+)\s+:( \w+=\d+\s*)+$")
 _MESSAGE = re.compile(r'^\s*"msg": "(node.*)"$')
+_TABLE = re.compile(r"^  \S")
+_FATAL = re.compile(r'^fatal: \[(\S+)\]: FAILED! => .*"msg": "(.*?)"[,}]')
 _DIFF = re.compile(r"^[-+]")
 
 
@@ -29,6 +31,7 @@ class Recap:
     """Ansible's own count, added up over the hosts."""
 
     changed: int
+    output: str
 
 
 class Stage:
@@ -47,10 +50,13 @@ class Stage:
         """Print a line of the present step."""
         print(f"   {text}", flush=True)
 
-    def playbook(self, name: str, *options: str, quiet: bool = False, diff: bool = False) -> Recap:
+    def playbook(
+        self, name: str, *options: str, quiet: bool = False, diff: bool = False, code: int = 0
+    ) -> Recap:
         """Run a playbook on the demo inventory, show what matters of its output, and return its recap.
 
-        Ends the demonstration when the playbook fails. ``quiet`` shows the recap only, ``diff`` the diff too.
+        Ends the demonstration unless the playbook ends with ``code``. ``quiet`` shows the recap only,
+        ``diff`` the diff too.
         """
         command = ["ansible-playbook", "-i", INVENTORY, f"vvtv.runbook.{name}", *options]
         self.say(f"$ {' '.join(command)}")
@@ -60,22 +66,37 @@ class Stage:
         )
         with self._log.open("a") as log:
             log.write(f"$ {' '.join(command)}\n{done.stdout}{done.stderr}\n")
-        if done.returncode:
+        if done.returncode != code:
             sys.exit(f"{done.stdout}{done.stderr}\nthe playbook {name} ended with exit {done.returncode}")
         lines = done.stdout.splitlines()
         recap = [re.sub(r"\s{2,}", "  ", line.strip()) for line in lines if _RECAP.match(line)]
         shown = [line for line in lines if diff and _DIFF.match(line)]
         shown += [found[1] for line in lines if not quiet and (found := _MESSAGE.match(line))]
+        shown += [line[2:] for line in lines if not quiet and _TABLE.match(line)]
         for line in shown + recap:
             self.say(f"  {line.replace(f'{NODES}/', '')}")
-        return Recap(sum(int(count) for count in re.findall(r"changed=(\d+)", " ".join(recap))))
+        if code:
+            self._say_failures(lines)
+            self.say(f"  exit code {done.returncode}")
+        changed = sum(int(count) for count in re.findall(r"changed=(\d+)", " ".join(recap)))
+        return Recap(changed, done.stdout)
+
+    def _say_failures(self, lines: list[str]) -> None:
+        """Print the message of each failed task once, with the first host that had it."""
+        told: dict[str, str] = {}
+        for line in lines:
+            if found := _FATAL.match(line):
+                told.setdefault(found[2].replace(f"{NODES}/{found[1]}", ""), found[1])
+        for message, host in told.items():
+            self.say(f"  {message if message.startswith(f'{host}:') else f'{host}: {message[:220]}'}")
 
     def closing(self, seconds: float) -> None:
         """Say what was proved, what was made and where."""
         print(
             f"\nproved in {seconds:.0f} s: encrypted backups under writing stations, in both journal modes; a"
             "\nsecond run changes nothing; age, zstd and tar open them; the fleet's keys are rotated,"
-            "\nolder backups re-wrapped; a damaged database is restored on air from before the rotation."
+            "\nolder backups re-wrapped; a damaged database is restored on air from before the rotation;"
+            "\na sick node is named with why; emergency mode is switched once; a bad OwnerCard is refused."
             f"\nmade:    {NODES.relative_to(CHECKOUT)}/node{{1,2,3}} (databases, keys, backups)"
             f"\nlog:     {self._log.relative_to(CHECKOUT)} (all that ansible-playbook printed)"
             "\nnext:    . .venv/bin/activate; ansible-playbook -i inventories/demo vvtv.runbook.backup"

@@ -50,8 +50,8 @@ def names(folder: str, suffix: str) -> set[str]:
 
 
 def variables() -> set[str]:
-    """Every inventory variable that a role or a playbook of the collection looks at."""
-    files = [*CHECKOUT.glob("roles/*/defaults/main.yml"), *CHECKOUT.glob("playbooks/*.yml")]
+    """Every inventory variable and statistic that a role or a playbook of the collection knows."""
+    files = [*CHECKOUT.glob("roles/*/[dt]*/*.yml"), *CHECKOUT.glob("playbooks/*.yml")]
     plays = [line for path in files for line in path.read_text().splitlines() if not line.startswith("#")]
     return set(re.findall(r"\bvvtv_\w+", "\n".join(plays)))
 
@@ -66,7 +66,7 @@ def test_the_readme_lists_every_playbook_and_module_and_nothing_else() -> None:
     readme = (CHECKOUT / "README.md").read_text()
     listed = set(re.findall(r"^\| `vvtv\.runbook\.(\w+)` \|", readme, re.MULTILINE))
     assert listed == names("playbooks", ".yml") | names("plugins/modules", ".py")
-    (roles,) = re.findall(r"^Roles: (.*?)\.\s", readme, re.MULTILINE)
+    (roles,) = re.findall(r"^Roles: (.*?)\.\s", readme, re.MULTILINE | re.DOTALL)
     assert set(re.findall(r"`vvtv\.runbook\.(\w+)`", roles)) == names("roles", "")
     assert all(f"/docs/{guide.name})" in readme for guide in GUIDES)
 
@@ -83,7 +83,8 @@ def test_every_test_that_a_guide_names_exists(guide: Path) -> None:
 def test_every_variable_and_name_on_a_page_exists(page: Path) -> None:
     text = page.read_text()
     assert set(re.findall(r"\bvvtv_\w+", text)) - variables() == set()
-    known = names("playbooks", ".yml") | names("plugins/modules", ".py") | names("roles", "") | {"vvtv"}
+    plugins = names("plugins/modules", ".py") | names("plugins/filter", ".py")
+    known = names("playbooks", ".yml") | plugins | names("roles", "") | {"vvtv"}
     assert set(re.findall(r"\bvvtv\.runbook\.(?!git\b)(\w+)", text)) - known == set()
 
 

@@ -33,6 +33,17 @@ class Fleet:
         for node in self.nodes.values():
             node.faults(pipeline="quiet")
 
+    def change(self, host: str | None = None, **variables: object) -> None:
+        """Set variables of the inventory, for all or for one host."""
+        inventory = json.loads(self.inventory.read_text())
+        place = inventory["vvtv"]["hosts"][host] if host else inventory["vvtv"]["vars"]
+        place.update(variables)
+        self.inventory.write_text(json.dumps(inventory))
+
+    def lose(self, host: str) -> None:
+        """Let a host be one that cannot be reached."""
+        self.change(host, ansible_connection="ssh", ansible_host="127.0.0.1", ansible_port=1)
+
     def writing(self) -> None:
         """Let every station write all the time again."""
         for node in self.nodes.values():
@@ -51,14 +62,13 @@ def three(tmp_path: Path) -> Iterator[Fleet]:
         hosts = {
             name: {
                 "vvtv_root": str(node.root),
+                "vvtv_api_url": node.url,
                 "ansible_python_interpreter": pythons.get(name, sys.executable),
             }
             for name, node in nodes.items()
         }
         inventory = tmp_path / "hosts.json"
-        inventory.write_text(
-            json.dumps(
-                {"vvtv": {"hosts": hosts, "vars": {"ansible_connection": "local", "vvtv_encrypt": False}}}
-            )
-        )
+        shared = {"ansible_connection": "local", "vvtv_encrypt": False, "vvtv_env": "dev"}
+        groups = {"vvtv_canary": {"hosts": {"node2": None}}}
+        inventory.write_text(json.dumps({"vvtv": {"hosts": hosts, "vars": shared, "children": groups}}))
         yield Fleet(nodes, inventory)
