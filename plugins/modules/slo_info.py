@@ -55,7 +55,7 @@ options:
   fail_below:
     description:
       - Whether to fail when a window misses O(target), or when there are no samples.
-      - What is returned otherwise is then in RV(error).
+      - What is returned otherwise is returned then too.
     type: bool
     default: false
 seealso:

@@ -18,7 +18,8 @@ description:
   - A station is available when its control API answers as it should (C(RUNNING) or C(EMERGENCY)), its
     database can be read, its pipeline lives, and its buffer is known and not critical. That is, when
     M(vvtv.runbook.node_health) has no finding that is critical and none of C(PIPELINE_STALE),
-    C(SCHEDULER_LEASE_EXPIRED) and C(SCHEDULER_LEASE_MISSING).
+    C(SCHEDULER_LEASE_EXPIRED), C(SCHEDULER_LEASE_MISSING), C(SAMPLE_FROM_FUTURE) and
+    C(SCHEDULER_LEASE_FROM_FUTURE).
   - Several samplers may run at once. A run that is killed leaves at most half a line, which the next one
     removes.
   - The node's lock is not taken, so that a backup neither waits for a sample nor the other way round.

@@ -44,7 +44,7 @@ _MAX_REASON = 240
 
 @dataclass(frozen=True)
 class Health:
-    """The judgement: ``healthy`` when no finding is as severe as was asked for; ``findings``, the worst first.
+    """The judgement: ``healthy`` if no finding is as severe as was asked for; ``findings``, the worst first.
 
     ``gauges`` are those of ``source`` (``state_db``, or ``metrics`` when it has none), as of ``sampled_at``;
     ``state`` is the API's ``RUNNING`` or ``EMERGENCY``. All are ``None`` or empty when unknown.

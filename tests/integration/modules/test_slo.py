@@ -247,8 +247,8 @@ def test_it_fails_below_the_target_only_when_asked_to(tmp_path: Path) -> None:
     assert failed["failed"]
     assert failed["error"]["code"] == "below_target"
     assert "availability is below its target of 99.5 %: 9" in failed["msg"]
-    assert [one["status"] for one in failed["error"]["windows"]] == ["missed"] * 4
-    assert failed["error"]["samples"]["reasons"] == {"CONTROL_API_UNREACHABLE": 3}
+    assert [one["status"] for one in failed["windows"]] == ["missed"] * 4
+    assert failed["samples"]["reasons"] == {"CONTROL_API_UNREACHABLE": 3}
 
 
 def test_without_samples_there_is_no_data(tmp_path: Path) -> None:

@@ -177,6 +177,7 @@ def test_a_wal_database_that_is_cut_off_is_found(tmp_path: Path) -> None:
         look(path)
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # the child runs no thread
 def test_a_database_that_this_user_may_not_read_is_denied(tmp_path: Path) -> None:
     path = tmp_path / "vvtv.db"
     database.create_database(path, 200_000, "delete", 1)
