@@ -16,12 +16,15 @@ import os
 import sqlite3
 import struct
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote
 
 from .errors import Busy, Damaged, Denied, DiskFull, NotFound, RunbookError, SystemFault, guarded
+
+Value = TypeVar("Value")
 
 MAGIC = b"SQLite format 3\0"
 HEADER_BYTES = 100
@@ -108,25 +111,42 @@ def connect_live(path: Path, timeout: float) -> sqlite3.Connection:
     return connection
 
 
-def begin_writing(connection: sqlite3.Connection, timeout: float) -> None:
-    """Take the write lock of a live database, waiting up to ``timeout`` seconds for it.
+def patiently(ask: Callable[[], Value], deadline: float) -> Value:
+    """Ask again and again while the database is locked, until the deadline (monotonic clock).
 
     SQLite's own waiting sleeps longer and longer, and a writer that commits without a pause never leaves the
-    lock free at its waking: looking often finds the gap.
+    lock free at its waking: looking often finds the gap. The connection's busy timeout must be 0.
     """
-    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            return ask()
+        except sqlite3.OperationalError as exc:
+            if "locked" not in str(exc) or time.monotonic() >= deadline:
+                raise
+        time.sleep(_GLANCE_SECONDS)
+
+
+@contextmanager
+def _without_waiting(connection: sqlite3.Connection, timeout: float) -> Iterator[float]:
+    """Switch SQLite's own waiting off, yield the deadline, and set ``timeout`` (seconds) again at the end."""
     connection.execute("PRAGMA busy_timeout=0")
     try:
-        while True:
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-                return
-            except sqlite3.OperationalError as exc:
-                if "locked" not in str(exc) or time.monotonic() >= deadline:
-                    raise
-            time.sleep(_GLANCE_SECONDS)
+        yield time.monotonic() + timeout
     finally:
         connection.execute(f"PRAGMA busy_timeout={int(timeout * 1000)}")
+
+
+def begin_writing(connection: sqlite3.Connection, timeout: float) -> None:
+    """Take the write lock of a live database, waiting up to ``timeout`` seconds for it."""
+    with _without_waiting(connection, timeout) as deadline:
+        patiently(lambda: connection.execute("BEGIN IMMEDIATE"), deadline)
+
+
+def begin_reading(connection: sqlite3.Connection, timeout: float) -> None:
+    """Begin a read transaction that really holds its lock, waiting up to ``timeout`` seconds for it."""
+    with _without_waiting(connection, timeout) as deadline:
+        connection.execute("BEGIN")
+        patiently(lambda: connection.execute("SELECT count(*) FROM sqlite_master").fetchone(), deadline)
 
 
 def connect_still(path: Path) -> sqlite3.Connection:

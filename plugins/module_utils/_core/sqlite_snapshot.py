@@ -50,12 +50,12 @@ def pinned(path: Path, timeout: float, quiet: bool = False) -> Iterator[Pin]:
     with ExitStack() as stack:
         with sqlite.speaking("read the database", path):
             reader = stack.enter_context(closing(sqlite.connect_live(path, timeout)))
+            sqlite.begin_reading(reader, timeout)
             sqlite.require_state(reader, path)
             wal = reader.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
             if wal:
+                reader.execute("ROLLBACK")
                 _pin_wal(reader, path, timeout, quiet)
-            else:
-                begin_read(reader)
             pin = describe(reader, path, wal)
         yield pin
 
@@ -65,12 +65,6 @@ def describe(connection: sqlite3.Connection, path: Path, wal: bool = False) -> P
     page_size = int(connection.execute("PRAGMA page_size").fetchone()[0])
     pages = int(connection.execute("PRAGMA page_count").fetchone()[0])
     return Pin(path, pages * page_size, page_size, sqlite.lease_pages(connection), connection, wal)
-
-
-def begin_read(connection: sqlite3.Connection) -> None:
-    """Begin a read transaction that really holds its lock."""
-    connection.execute("BEGIN")
-    connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
 
 def _pin_wal(reader: sqlite3.Connection, path: Path, timeout: float, quiet: bool) -> None:
@@ -83,7 +77,7 @@ def _pin_wal(reader: sqlite3.Connection, path: Path, timeout: float, quiet: bool
                 sqlite.begin_writing(writing, timeout)
             _busy, logged, moved = third.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             if logged == moved:
-                begin_read(reader)
+                sqlite.begin_reading(reader, timeout)
             if not quiet:
                 writing.execute("ROLLBACK")
             if logged == moved:

@@ -28,7 +28,6 @@ INTEGRITY = ("none", "light", "quick", "full")
 # for as long as it runs, and a station waits 5 s for a lock.
 QUERY_SECONDS = 20.0
 HOLD_SECONDS = 2.0
-_GLANCE_SECONDS = 0.0003
 
 _HINT = "restore a backup, or check the option state_db"
 
@@ -77,7 +76,7 @@ class StateDb:
         """
         if self._over.is_set():
             raise Slow("the question took too long", path=self.path)
-        return _patiently(lambda: self._fetch(statement, values), self._deadline)
+        return sqlite.patiently(lambda: self._fetch(statement, values), self._deadline)
 
     def _fetch(self, statement: str, values: tuple[object, ...]) -> list[tuple[object, ...]]:
         with closing(self._connection.execute(statement, values)) as cursor:
@@ -163,7 +162,7 @@ def opened(path: Path, timeout: float, integrity: str) -> Iterator[StateDb]:
     with closing(connection):
         with sqlite.speaking("open the database", path):
             connection.execute("PRAGMA query_only=ON")
-            if not _patiently(lambda: sqlite.tables(connection), deadline) & sqlite.STATION_TABLES:
+            if not sqlite.patiently(lambda: sqlite.tables(connection), deadline) & sqlite.STATION_TABLES:
                 raise ForeignDatabase(
                     "holds none of the station's tables", path=path, hint="check the option state_db"
                 )
@@ -192,23 +191,10 @@ def _reading(connection: sqlite3.Connection, deadline: float) -> Iterator[None]:
     """Read one state of the database; in rollback mode nobody commits meanwhile."""
     connection.execute("BEGIN")
     try:
-        _patiently(lambda: connection.execute("SELECT count(*) FROM sqlite_master").fetchone(), deadline)
+        sqlite.patiently(
+            lambda: connection.execute("SELECT count(*) FROM sqlite_master").fetchone(), deadline
+        )
         yield
     finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-
-
-def _patiently(ask: Callable[[], Value], deadline: float) -> Value:
-    """Ask again and again while the database is locked, until the deadline (monotonic clock).
-
-    SQLite's own waiting sleeps longer and longer, and a writer that commits without a pause never leaves a
-    rollback journal's lock free at its waking: looking often finds the gap.
-    """
-    while True:
-        try:
-            return ask()
-        except sqlite3.OperationalError as exc:
-            if "locked" not in str(exc) or time.monotonic() >= deadline:
-                raise
-        time.sleep(_GLANCE_SECONDS)

@@ -149,8 +149,8 @@ def _online(source: Path, timeout: float) -> Iterator[Still]:
     with ExitStack() as stack:
         with sqlite.speaking(doing, source):
             live = stack.enter_context(closing(sqlite.connect_live(source, timeout)))
+            sqlite.begin_reading(live, timeout)
             sqlite.require_state(live, source)
-            sqlite_snapshot.begin_read(live)
             wal = live.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
             pin = sqlite_snapshot.describe(live, source, wal)
             space = stack.enter_context(scratch(pin.size, writable=True))
