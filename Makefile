@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 tool := ./tests/tools
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit sanity integration build bench clean
+.PHONY: help setup demo test lint unit sanity integration fleet build bench clean
 
 help:         ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS=$$'\t' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -27,6 +27,9 @@ sanity: setup ## ansible-test sanity, on the newest and the oldest ansible-core
 
 integration: setup ## modules and playbooks against simulated nodes
 	@$(tool)/integration.sh
+
+fleet: setup  ## real nodes: systemd and sshd in containers, over SSH, and what breaks them
+	@$(tool)/fleet.sh
 
 build: setup  ## the collection's tarball, installed elsewhere and tried there
 	@$(tool)/build.sh

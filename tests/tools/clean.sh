@@ -13,4 +13,7 @@ if [ ${#nodes[@]} -gt 0 ]; then
   [ -x "$venv/bin/python" ] || die "nodes may run below $build but .venv is missing; run: make setup clean"
   PYTHONPATH=$collections "$venv/bin/python" -m tests.simulator down "${nodes[@]}"
 fi
+if [ -d "$build/fleet" ] && [ -x "$venv/bin/python" ]; then
+  PYTHONPATH=$collections "$venv/bin/python" -m tests.fleet down --all
+fi
 rm -rf "$build" "$venv"

@@ -123,3 +123,26 @@ ensure_node_python() { ensure_venv "$build/venv-py39" "$root/tests/requirements-
 
 # core_version PYTHON: the version of ansible-core in that environment.
 core_version() { "$1" -c 'import ansible.release; print(ansible.release.__version__)'; }
+
+# install_packages LIST: install what brings the commands of a list that this machine lacks.
+install_packages() {
+  local command package missing=()
+  while read -r command package; do
+    case $command in '' | '#'*) continue ;; esac
+    command -v "$command" >/dev/null 2>&1 || missing+=("$package")
+  done <"$1"
+  [ ${#missing[@]} -eq 0 ] || install_named "${missing[@]}"
+}
+
+# install_named PACKAGE...: install Debian packages, or say what to do where that cannot be.
+install_named() {
+  command -v apt-get >/dev/null 2>&1 ||
+    die "this machine lacks (Debian's package names): $*; there is no apt-get here, so install them and run again"
+  [ "$(id -u)" = 0 ] || die "this machine lacks packages; run: sudo apt-get update && sudo apt-get install -y $*"
+  mkdir -p "$logs"
+  say "installing $*"
+  if ! { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"; } >"$logs/apt.log" 2>&1; then
+    tail -n 5 "$logs/apt.log" >&2
+    die "apt-get failed: see $logs/apt.log"
+  fi
+}

@@ -45,7 +45,7 @@ shell_scripts() {
 
 types() {
   # By package, so every file has the name it is imported by; shown by its path in the checkout.
-  mypy -p ansible_collections.vvtv.runbook.plugins.module_utils._core -p tests.simulator -p tests.bench |
+  mypy -p ansible_collections.vvtv.runbook.plugins.module_utils._core -p tests.simulator -p tests.bench -p tests.fleet |
     sed 's,^build/collections/ansible_collections/vvtv/runbook/,,'
 }
 
