@@ -6,12 +6,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.simulator import fleet
+
+# The playbooks, and of the modules the tests in four steps and those of what -vvv says.
+BOTH_CORES = re.compile(r"/playbooks/|/modules/.*::test_(check_|\w*_checks_|\w*says?_a_secret|\w*bad_option)")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what runs on the oldest ansible-core as well."""
+    for item in items:
+        if BOTH_CORES.search(item.nodeid):
+            item.add_marker("both_cores")
 
 
 @pytest.fixture(params=["delete", "wal"])

@@ -18,7 +18,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from . import files, sqlite
-from .errors import Damaged, Unsupported
+from .errors import Damaged, Unsupported, guarded
 
 FOLDER = Path("/dev/shm")  # noqa: S108 - an unpredictable name, made exclusively, gone at once
 _MEMINFO = Path("/proc/meminfo")
@@ -38,9 +38,10 @@ class Scratch:
     def write(self, data: bytes) -> None:
         """Append the next bytes."""
         view = memoryview(data)
-        while view:
-            written = os.pwrite(self._descriptor, view, self.size)
-            view, self.size = view[written:], self.size + written
+        with guarded("use memory", FOLDER):
+            while view:
+                written = os.pwrite(self._descriptor, view, self.size)
+                view, self.size = view[written:], self.size + written
 
     def fill(self, database: Path, size: int) -> None:
         """Copy a database that is held still, in rollback-journal form; a child process reads it."""
@@ -75,21 +76,32 @@ def scratch(size: int, writable: bool = False) -> Iterator[Scratch]:
     if not fits(size):
         raise Unsupported(f"there is no room in memory for {size} bytes", path=FOLDER)
     with sqlite.speaking("use memory", FOLDER):
-        descriptor, name = tempfile.mkstemp(prefix=".vvtv-", dir=FOLDER)
+        descriptor, connection = _opened(writable)
+    # What goes wrong while it is used is told by whoever uses it.
+    try:
+        with closing(connection):
+            yield Scratch(descriptor, connection)
+    finally:
+        os.close(descriptor)
+
+
+def _opened(writable: bool) -> tuple[int, sqlite3.Connection]:
+    """Return a new file without a name, and SQLite's view of it."""
+    descriptor, name = tempfile.mkstemp(prefix=".vvtv-", dir=FOLDER)
+    try:
         try:
-            try:
-                mode = "rw" if writable else "ro"
-                uri = f"file:{name}?mode={mode}"
-                connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-            finally:
-                os.unlink(name)
-            with closing(connection):
-                if writable:
-                    # There is no name for a journal either.
-                    connection.execute("PRAGMA journal_mode=OFF")
-                yield Scratch(descriptor, connection)
+            mode = "rw" if writable else "ro"
+            uri = f"file:{name}?mode={mode}"
+            connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
         finally:
-            os.close(descriptor)
+            os.unlink(name)
+        if writable:
+            # There is no name for a journal either.
+            connection.execute("PRAGMA journal_mode=OFF")
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor, connection
 
 
 def _free_in(folder: Path) -> int:

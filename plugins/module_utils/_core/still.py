@@ -30,8 +30,8 @@ from pathlib import Path
 from sqlite3 import Connection
 
 from . import files, sqlite, sqlite_snapshot
-from .errors import BadInput, Unsupported
-from .scratch import fits, scratch
+from .errors import BadInput, Damaged, DiskFull, Unsupported
+from .scratch import Scratch, fits, scratch
 
 METHODS = ("auto", "pinned", "memory", "online", "vacuum")
 
@@ -118,9 +118,10 @@ def _held(source: Path, method: str, timeout: float, quiet: bool) -> Iterator[St
         pinning = stack.enter_context(ExitStack())
         pin = pinning.enter_context(sqlite_snapshot.pinned(source, timeout, quiet))
         waiting = not pin.wal and not quiet
+        space = None
         if method == "memory" or (method == "auto" and waiting and fits(pin.size)):
-            space = stack.enter_context(scratch(pin.size))
-            space.fill(pin.path, pin.size)
+            space = _copied_to_memory(stack, pin, must=method == "memory")
+        if space is not None:
             pinning.close()
             yield Still(
                 source, pin.size, pin.page_size, pin.leases, "memory", space.chunks(), space.connection
@@ -136,6 +137,20 @@ def _held(source: Path, method: str, timeout: float, quiet: bool) -> Iterator[St
                 _in_rollback_form(chunks),
                 pin.connection,
             )
+
+
+def _copied_to_memory(stack: ExitStack, pin: sqlite_snapshot.Pin, must: bool) -> Scratch | None:
+    """Copy what is pinned; ``None`` when somebody else took the memory meanwhile, unless it ``must`` be."""
+    with ExitStack() as trying:
+        try:
+            space = trying.enter_context(scratch(pin.size))
+            space.fill(pin.path, pin.size)
+        except (Damaged, DiskFull, Unsupported):
+            if must:
+                raise
+            return None
+        stack.enter_context(trying.pop_all())
+    return space
 
 
 def _in_rollback_form(chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,10 @@ from ansible_collections.vvtv.runbook.plugins.module_utils._core.errors import (
     BadInput,
     Busy,
     Damaged,
+    DiskFull,
     NotFound,
     Unsupported,
+    guarded,
 )
 from tests.simulator import database, fleet
 
@@ -199,6 +202,25 @@ def test_without_room_in_memory_the_next_way_is_taken(
         reading = another(live, "BEGIN", "SELECT count(*) FROM plans")
         with another(live, INSERT), reading, another(live, "DELETE FROM plans WHERE plan_id = 'new'"):
             assert still.take(live, tmp_path / "second.db", ME, "auto", 0.2).method == "vacuum"
+
+
+def test_when_somebody_else_takes_the_memory_meanwhile_the_database_is_read_where_it_lies(
+    live: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_self: scratch.Scratch, _database: Path, _size: int) -> None:
+        raise DiskFull("cannot use memory: No space left on device", path=scratch.FOLDER)
+
+    monkeypatch.setattr(scratch.Scratch, "fill", full)
+    with pytest.raises(DiskFull):
+        still.take(live, tmp_path / "memory.db", ME, "memory", 1)
+    copy = still.take(live, tmp_path / "copy.db", ME, "auto", 1)
+    assert (copy.method, copy.sha256) == ("pinned", sha256sum(tmp_path / "copy.db"))
+
+
+def test_a_full_disk_is_never_told_as_a_lack_of_memory() -> None:
+    full = pytest.raises(DiskFull, match="/dev/full: cannot write")
+    with full, guarded("write", "/dev/full"), scratch.scratch(1 << 20):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
