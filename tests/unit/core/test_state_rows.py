@@ -6,44 +6,19 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from contextlib import closing
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import pytest
 
 from ansible_collections.vvtv.runbook.plugins.module_utils._core import state_db
-from ansible_collections.vvtv.runbook.plugins.module_utils._core.node import Node
-from ansible_collections.vvtv.runbook.plugins.module_utils._core.state_history import (
-    History,
-    Scope,
-    read,
-)
 from tests.simulator import clock, content, database, gauges
 
 from .conftest import ask
-
-END = datetime(2026, 1, 1, tzinfo=timezone.utc)  # when a made database's history ends
-HOUR = timedelta(hours=1)
-PAYLOAD = gauges.dump(gauges.MADE_UP)
-
-
-def node_of(path: Path) -> Node:
-    return Node.at(path.parent, state_db=path)
-
-
-def look(path: Path, timeout: float = 1, integrity: str = "light", **scope: Any) -> History:
-    return read(node_of(path), timeout, integrity, Scope(**scope), END)
-
-
-def insert(path: Path, table: str, *rows: tuple[object, ...]) -> None:
-    with closing(sqlite3.connect(path)) as connection, connection:
-        marks = ", ".join("?" for _column in rows[0])
-        connection.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
+from .test_state_history import END, HOUR, PAYLOAD, insert, look
 
 
 def failure(
