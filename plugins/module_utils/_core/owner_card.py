@@ -5,24 +5,17 @@
 """The OwnerCard: the station's YAML policy, checked as strictly as the station reads it.
 
 An invalid card silently keeps the previous one in force on a node, so it has to be found before. The station
-reads YAML 1.2: ``yes`` is a text there and a boolean in YAML 1.1, hence a loader of our own rules.
+reads YAML 1.2: ``yes`` is a text there and a boolean in YAML 1.1, hence :mod:`strict_yaml`.
 """
 
 from __future__ import annotations
 
 import math
-import re
-from collections import Counter
 from pathlib import Path
 from typing import Any, Callable, Optional
 
-from . import files
-from .errors import Damaged, MissingLibrary
-
-try:
-    import yaml
-except ImportError:  # said when a card has to be read
-    yaml = None  # type: ignore[assignment]
+from . import files, strict_yaml
+from .errors import Damaged
 
 MAX_BYTES = 1 << 20
 
@@ -113,16 +106,10 @@ def read(path: Path) -> bytes:
 
 def parse(data: bytes, path: Path) -> dict[str, Any]:
     """Return the card in ``data``; ``path`` is for messages. Raise :class:`InvalidCard` with every error."""
-    if yaml is None:
-        raise MissingLibrary(
-            "this node's Python has no PyYAML, which reads the OwnerCard",
-            path=path,
-            hint="install it (apt-get install python3-yaml)",
-        )
     try:
-        card = yaml.load(data, Loader=_loader())  # noqa: S506 - a SafeLoader with fewer types still
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as exc:
-        raise InvalidCard(path, [f"it is no YAML: {' '.join(str(exc).split())[:300]}"]) from exc
+        card = strict_yaml.load(data, "the OwnerCard", path)
+    except strict_yaml.NotYaml as exc:
+        raise InvalidCard(path, [f"it is no YAML: {exc}"]) from None
     errors = find_errors(card)
     if errors:
         raise InvalidCard(path, errors)
@@ -157,38 +144,3 @@ def _contradictions(card: dict[str, Any]) -> list[str]:
     if _whole(critical, 0) and _whole(target, 0) and critical >= target:
         return ["schedule_policy.buffer_critical_minutes: must be below buffer_target_minutes"]
     return []
-
-
-# The core schema of YAML 1.2 (yaml.org/spec/1.2.2, 10.3.2).
-_RESOLVERS = (
-    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("null", r"null|Null|NULL|~|", "nN~\0"),
-    ("int", r"[-+]?(?:0|[1-9][0-9]*)", "-+0123456789"),
-    (
-        "float",
-        r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
-        "-+.0123456789",
-    ),
-)
-
-
-def _loader() -> type:
-    """Return a SafeLoader that resolves plain scalars as YAML 1.2 does and refuses a key given twice."""
-
-    class CardLoader(yaml.SafeLoader):
-        yaml_implicit_resolvers: dict[str, Any] = {}
-
-        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-            keys = Counter(key.value for key, _value in node.value if isinstance(key.value, str))
-            twice = [key for key, times in keys.items() if times > 1]
-            if twice:
-                raise yaml.YAMLError(f"{twice[0][:80]!r} is given twice near line {node.start_mark.line + 1}")
-            return super().construct_mapping(node, deep)
-
-    for tag, form, first in _RESOLVERS:
-        CardLoader.add_implicit_resolver(
-            f"tag:yaml.org,2002:{tag}",
-            re.compile(f"(?:{form})\\Z"),
-            ["" if char == "\0" else char for char in first],
-        )
-    return CardLoader

@@ -15,7 +15,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.vvtv.runbook.plugins.module_utils._core import owner_card
+from ansible_collections.vvtv.runbook.plugins.module_utils._core import owner_card, strict_yaml
 from ansible_collections.vvtv.runbook.plugins.module_utils._core.errors import MissingLibrary, RunbookError
 from ansible_collections.vvtv.runbook.plugins.module_utils._core.owner_card import InvalidCard
 from tests.simulator.owner_card import SAMPLE
@@ -117,7 +117,18 @@ def test_yes_is_a_text_as_the_station_reads_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a: [1", "\t- x", "--- a\n--- b\n", "a: !!python/name:os.system x", "&a [*a]", "\x00"]
+    "text",
+    [
+        "a: [1",
+        "\t- x",
+        "--- a\n--- b\n",
+        "a: !!python/name:os.system x",
+        "&a [*a]",
+        "\x00",
+        'a: !!int ""',
+        "a: !!bool x",
+        "!!timestamp x",
+    ],
 )
 def test_what_is_no_yaml_of_one_mapping_is_refused(text: str) -> None:
     with pytest.raises(InvalidCard):
@@ -145,7 +156,7 @@ def test_a_card_of_more_than_a_mebibyte_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_node_without_pyyaml_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(owner_card, "yaml", None)
+    monkeypatch.setattr(strict_yaml, "yaml", None)
     with pytest.raises(MissingLibrary, match="python3-yaml"):
         owner_card.parse(SAMPLE.encode(), PATH)
 
