@@ -136,7 +136,7 @@ previous_key:
   description: The key that was current before, as RV(key); none if there was none.
   type: dict
   returned: success
-keys:
+keyring:
   description: Every key, newest first, each as RV(key) and more.
   type: list
   elements: dict

@@ -29,7 +29,7 @@ EXAMPLES = r"""
 
 - name: Fail when an old key is still needed
   ansible.builtin.assert:
-    that: known["keys"] | rejectattr("current") | map(attribute="needed_by") | flatten | length == 0
+    that: known.keyring | rejectattr("current") | map(attribute="needed_by") | flatten | length == 0
 """
 
 RETURN = r"""
@@ -37,7 +37,7 @@ key:
   description: The current key, as RV(vvtv.runbook.backup_key#module:key); none if there is none.
   type: dict
   returned: success
-keys:
+keyring:
   description: Every key, newest first, as RV(vvtv.runbook.backup_key#module:keys).
   type: list
   elements: dict

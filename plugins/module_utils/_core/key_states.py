@@ -243,7 +243,7 @@ def _tell(run: _Run, before: Keyring, ring: Keyring, uses: list[Use]) -> None:
     facts = run.outcome.facts
     facts["key"] = None if after is None else after.result(run.now)
     facts["previous_key"] = None if before.current is None else before.current.result(run.now)
-    facts["keys"] = [use.result(run.now) for use in uses]
+    facts["keyring"] = [use.result(run.now) for use in uses]
     ids = [key.id if key else absent for key, absent in ((before.current, "none"), (after, "a new one"))]
     lines = [f"current key: {key_id}\n" for key_id in ids]
     run.outcome.diff.append({"before": lines[0], "after": lines[1]})
@@ -256,5 +256,5 @@ def tell(node: Node) -> Outcome:
     outcome.warnings += [f"passed over in the keyring: {problem}" for problem in ring.problems]
     uses = key_use.uses_of(node, ring, outcome)
     outcome.facts["key"] = None if ring.current is None else ring.current.result(now)
-    outcome.facts["keys"] = [use.result(now) for use in uses]
+    outcome.facts["keyring"] = [use.result(now) for use in uses]
     return outcome

@@ -126,7 +126,7 @@ def test_a_rotation(origin: Path, tmp_path: Path) -> None:
         assert known.items() <= recipients(root).items()
         result = settled(root)
         assert len(recipients(root)) <= len(known) + 1
-        newest = max(result["keys"], key=lambda key: str(key["created_at"]))
+        newest = max(result["keyring"], key=lambda key: str(key["created_at"]))
         assert newest["id"] == result["key"]["id"]
         assert (root / KEYS / "current.key.id").read_text().strip() == result["key"]["id"]
 

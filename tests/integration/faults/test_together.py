@@ -125,7 +125,7 @@ def test_two_rotations_at_once_are_two_keys_and_neither_is_lost(tmp_path: Path) 
     calls = [call("backup_key", root, state="rotated") for _number in range(6)]
     made = [good(result)["key"]["id"] for result in run_all(calls)]
     known = good(module("backup_key_info", root=root))
-    assert sorted(key["id"] for key in known["keys"]) == sorted([first, *made])
+    assert sorted(key["id"] for key in known["keyring"]) == sorted([first, *made])
     assert len(set(made)) == 6
     assert (root / "runtime/keys/current.key.id").read_text().strip() == known["key"]["id"]
 

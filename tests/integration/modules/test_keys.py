@@ -62,7 +62,7 @@ def test_present_checks_makes_and_then_has_nothing_to_do(root: Path) -> None:
     assert not good(module("backup_key", root=root, check=True))["changed"]
     known = good(module("backup_key_info", root=root))
     assert known["key"]["recipient"] == made["key"]["recipient"]
-    assert [key["current"] for key in known["keys"]] == [True]
+    assert [key["current"] for key in known["keyring"]] == [True]
 
 
 def test_not_before_rotates_once_and_max_age_when_due(root: Path) -> None:
@@ -75,7 +75,7 @@ def test_not_before_rotates_once_and_max_age_when_due(root: Path) -> None:
     assert not good(module("backup_key", root=root, not_before=later))["changed"]
     assert not good(module("backup_key", root=root, max_age=0))["changed"]
     assert "older than 1e-06 days" in good(module("backup_key", root=root, max_age=0.000001))["reason"]
-    ids = [key["id"] for key in good(module("backup_key_info", root=root))["keys"]]
+    ids = [key["id"] for key in good(module("backup_key_info", root=root))["keyring"]]
     assert len(set(ids)) == len(ids) == 4
     assert ids[-1] == first["id"]
 
@@ -124,7 +124,7 @@ def test_rewrap_checks_does_and_then_has_nothing_to_do(root: Path, tmp_path: Pat
         assert not stock.opens(path, old)
         assert stock.opens(path, root / KEYS / "current.key")
         assert stock.opens(path, tmp_path / "recovery.key")
-    assert [key["opens"] for key in done["keys"]] == [sorted(done["rewrap"]["renewed"], reverse=True), []]
+    assert [key["opens"] for key in done["keyring"]] == [sorted(done["rewrap"]["renewed"], reverse=True), []]
 
     again = good(module("backup_key", root=root, **options))
     assert (again["changed"], len(again["rewrap"]["unchanged"])) == (False, 3)

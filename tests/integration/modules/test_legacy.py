@@ -50,8 +50,11 @@ def test_a_keyring_is_adopted_and_goes_on_opening_its_archives(root: Path) -> No
     assert (foretold["changed"], tree(root)) == (True, before)
     adopted = good(module("backup_key", root=root))
     assert "is a key of the shell runbook" in adopted["reason"]
-    assert [(key["kind"], key["opens"]) for key in adopted["keys"]] == [("age", []), ("legacy", [BACKUP_ID])]
-    assert adopted["keys"][1]["id"] == KEY_ID
+    assert [(key["kind"], key["opens"]) for key in adopted["keyring"]] == [
+        ("age", []),
+        ("legacy", [BACKUP_ID]),
+    ]
+    assert adopted["keyring"][1]["id"] == KEY_ID
     assert (root / "runtime/keys/current.key.id").read_text().strip() == adopted["key"]["id"]
     assert not good(module("backup_key", root=root))["changed"]
     assert good(module("backup_verify", root=root, id=BACKUP_ID))["checks"]

@@ -292,5 +292,5 @@ def test_a_sample_with_any_look_failed_is_never_healthy(sample: Sample, name: st
         sample = replace(sample, state=seen(replace(sample.state.value, **{name: failed(reason)})))
     else:
         sample = replace(sample, **{name: failed(reason)})
-    for bar in FAIL_ON:
-        assert not health.judge(sample, Thresholds(fail_on=bar)).healthy
+    for severity in FAIL_ON:
+        assert not health.judge(sample, Thresholds(fail_on=severity)).healthy

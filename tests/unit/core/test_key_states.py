@@ -159,7 +159,7 @@ def test_a_key_of_the_shell_runbook_is_succeeded_and_kept(node: Node) -> None:
     done = bring_about(node, max_age=0)
     assert done.facts["reason"] == "20250101T000000Z is a key of the shell runbook"
     assert done.actions[0] == "archived the current key 20250101T000000Z"
-    assert [key["kind"] for key in done.facts["keys"]] == ["age", "legacy"]
+    assert [key["kind"] for key in done.facts["keyring"]] == ["age", "legacy"]
     assert (node.key_dir / "archive/20250101T000000Z.key").read_bytes() == secret
 
 
@@ -242,7 +242,7 @@ def test_a_key_that_a_backup_needs_is_kept_and_the_backup_named(node: Node, cloc
     done = bring_about(node, state="pruned", retention=0)
     assert done.facts["pruned"] == [second.id]
     assert done.facts["kept"] == [{"id": first.id, "needed_by": [made.id]}]
-    assert [(key["id"], key["current"], key["opens"]) for key in done.facts["keys"]] == [
+    assert [(key["id"], key["current"], key["opens"]) for key in done.facts["keyring"]] == [
         (third.id, True, []),
         (first.id, False, [made.id]),
     ]
@@ -339,5 +339,5 @@ def test_info_tells_the_same_and_changes_nothing(node: Node) -> None:
     done = bring_about(node)
     before = tree(node.root)
     told = key_states.tell(node)
-    assert (told.changed, told.facts) == (False, {fact: done.facts[fact] for fact in ("key", "keys")})
+    assert (told.changed, told.facts) == (False, {fact: done.facts[fact] for fact in ("key", "keyring")})
     assert tree(node.root) == before

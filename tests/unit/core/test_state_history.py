@@ -51,9 +51,10 @@ def look(path: Path, timeout: float = 1, integrity: str = "light", **scope: Any)
 
 
 def insert(path: Path, table: str, *rows: tuple[object, ...]) -> None:
-    with closing(sqlite3.connect(path)) as connection, connection:
+    with closing(sqlite3.connect(path)) as connection:
         marks = ", ".join("?" for _column in rows[0])
         connection.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
+        connection.commit()
 
 
 # --- a database in order ---

@@ -88,7 +88,7 @@ def test_what_is_cut_off_swapped_or_in_mixed_case_is_refused(text: str) -> None:
     for place in range(len(text)):
         swapped = text[:place] + text[place + 1 : place + 2] + text[place] + text[place + 2 :]
         mixed = text[:place] + text[place].swapcase() + text[place + 1 :]
-        for wrong in {text[:place], text[place + 1 :], text[:place] + text[place + 1 :], swapped, mixed}:
+        for wrong in (text[:place], text[place + 1 :], text[:place] + text[place + 1 :], swapped, mixed):
             if wrong != text:
                 with pytest.raises(ValueError, match="checksum|prefix|character|mixes|bits"):
                     bech32.decode(wrong)

@@ -159,7 +159,7 @@ def test_every_verb_on_a_running_station(installed: Installed, tmp_path: Path) -
         run("verify", "all", "--integrity", "full")
         assert run("key-rotate", "--rewrap")["rewrap"]
         run("key-prune", "--retention", "0")
-        assert len(run("keys")["keys"]) >= 1  # type: ignore[arg-type]
+        assert len(run("keys")["keyring"]) >= 1  # type: ignore[arg-type]
         assert len(run("backups")["backups"]) >= 1  # type: ignore[arg-type]
         run("restore", made["id"], code=3)
         run("restore", made["id"], "--yes")

@@ -137,7 +137,7 @@ def test_the_whole_help_lists_every_verb_code_file_variable_and_setting(
     assert not RUNBOOK - set(VERBS)
 
 
-@pytest.mark.parametrize("words", [[], *([name] for name in VERBS)], ids=lambda words: " ".join(words))
+@pytest.mark.parametrize("words", [[], *([name] for name in VERBS)], ids=" ".join)
 def test_no_line_is_too_wide(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     assert max(map(len, help_of(*words).splitlines())) <= 100

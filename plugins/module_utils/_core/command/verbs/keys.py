@@ -72,7 +72,7 @@ def _ring(facts: Mapping[str, Any]) -> list[str]:
             len(one["opens"]),
             len(one["needed_by"]),
         )
-        for one in facts["keys"]
+        for one in facts["keyring"]
     ]
     titles = ("KEY", "KIND", "MADE", "AGE", "STATE", "OPENS", "NEEDED BY")
     return show.table(titles, rows) or ["the node has no key"]
