@@ -38,7 +38,7 @@ key:
   type: dict
   returned: success
 keyring:
-  description: Every key, newest first, as RV(vvtv.runbook.backup_key#module:keys).
+  description: Every key, newest first, as RV(vvtv.runbook.backup_key#module:keyring).
   type: list
   elements: dict
   returned: success
