@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the verifiers of both scenarios share: the nodes, and whether a secret lies where others can read it."""
+"""What the verifiers of both scenarios share: the nodes, and who can read a secret."""
 
 from __future__ import annotations
 

@@ -136,10 +136,15 @@ def _without_waiting(connection: sqlite3.Connection, timeout: float) -> Iterator
         connection.execute(f"PRAGMA busy_timeout={int(timeout * 1000)}")
 
 
+def execute_patiently(connection: sqlite3.Connection, timeout: float, statement: str, *values: str) -> None:
+    """Execute a statement, waiting up to ``timeout`` seconds for the lock that it begins with."""
+    with _without_waiting(connection, timeout) as deadline:
+        patiently(lambda: connection.execute(statement, values), deadline)
+
+
 def begin_writing(connection: sqlite3.Connection, timeout: float) -> None:
     """Take the write lock of a live database, waiting up to ``timeout`` seconds for it."""
-    with _without_waiting(connection, timeout) as deadline:
-        patiently(lambda: connection.execute("BEGIN IMMEDIATE"), deadline)
+    execute_patiently(connection, timeout, "BEGIN IMMEDIATE")
 
 
 def begin_reading(connection: sqlite3.Connection, timeout: float) -> None:

@@ -187,8 +187,10 @@ def _vacuumed(source: Path, timeout: float, workspace: Path) -> Iterator[Still]:
             with sqlite.speaking(doing, source):
                 os.close(files.open_new(target, 0o600, files.Owner.of(workspace)))
                 with closing(sqlite.connect_live(source, timeout)) as live:
+                    sqlite.begin_reading(live, timeout)
                     sqlite.require_state(live, source)
-                    live.execute("VACUUM INTO ?", (os.fspath(target),))
+                    live.execute("ROLLBACK")
+                    sqlite.execute_patiently(live, timeout, "VACUUM INTO ?", os.fspath(target))
             copy = stack.enter_context(closing(sqlite.connect_still(target)))
             file = stack.enter_context(target.open("rb"))
             pin = sqlite_snapshot.describe(copy, target)

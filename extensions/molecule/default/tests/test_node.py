@@ -2,9 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a host is after the role node, a backup and a restore; nothing of ours is asked but where it is judged."""
-
-# ruff: noqa: S101
+"""What a host is after the role node, a backup and a restore; the readers are not ours."""
 
 from __future__ import annotations
 
