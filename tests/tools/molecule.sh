@@ -42,7 +42,8 @@ down() {
 }
 trap down EXIT
 
-# What molecule says, with the time of each phase when it ends.
+# Passes on what molecule says, and tells the time of each phase when it ends.
+exec 3>&1
 times() {
   local line phase='' began=0
   while IFS= read -r line; do
@@ -51,7 +52,7 @@ times() {
       *"] Executing") phase=${line##* > } phase=${phase%]*} began=${EPOCHREALTIME/./} ;;
       *"] Executed: "*)
         [ -z "$phase" ] || printf '  %-12s %5d.%d s  %s\n' "$phase" $(((${EPOCHREALTIME/./} - began) / 1000000)) \
-          $(((${EPOCHREALTIME/./} - began) / 100000 % 10)) "${line##*] Executed: }" >&2
+          $(((${EPOCHREALTIME/./} - began) / 100000 % 10)) "${line##*] Executed: }" >&3
         phase=''
         ;;
     esac

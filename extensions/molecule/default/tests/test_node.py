@@ -142,20 +142,19 @@ def test_what_a_timer_starts_is_locked_in(host: Any, name: str) -> None:
     told = host.check_output("systemd-analyze security --no-pager %s", unit).splitlines()[-1]
     (level,) = re.findall(r"exposure level for \S+: ([\d.]+) ", told)
     assert float(level) <= EXPOSED_AT_MOST[name], told
-    facts = show(
-        host, unit, "User", "ProtectSystem", "NoNewPrivileges", "CapabilityBoundingSet", "UMask", "LimitCORE"
-    )
-    assert facts == {
-        "User": "vvtv", "ProtectSystem": "strict", "NoNewPrivileges": "yes", "CapabilityBoundingSet": "",
-        "UMask": "0077", "LimitCORE": "0",
+    writes = f"{ROOT}/runtime{f' {ROOT}/config' if name == 'backup' else ''} -{METRICS}"
+    wanted = {
+        "User": "vvtv", "ProtectSystem": "strict", "ReadWritePaths": writes, "NoNewPrivileges": "yes",
+        "InaccessiblePaths": "-/etc/vvtv-runbook.env",
+        "PrivateNetwork": "no" if name == "slo-sample" else "yes",
+        "CapabilityBoundingSet": "", "MemoryDenyWriteExecute": "yes", "UMask": "0077", "LimitCORE": "0",
     }  # fmt: skip
+    assert show(host, unit, *wanted) == wanted
 
 
 def test_availability_is_sampled_by_itself(host: Any) -> None:
-    assert show(host, "vvtv-runbook-slo-sample.timer", "LastTriggerUSec")["LastTriggerUSec"] not in (
-        "",
-        "n/a",
-    )
+    last = show(host, "vvtv-runbook-slo-sample.timer", "LastTriggerUSec")["LastTriggerUSec"]
+    assert last not in ("", "n/a")
     day = host.check_output("sh -c 'cat %s/runtime/slo/*.jsonl'", ROOT).splitlines()
     assert len(day) >= 2
     assert all(json.loads(line)["interval"] == 5 for line in day)
@@ -178,6 +177,22 @@ def test_a_timers_backup_opens_with_stock_age_and_is_told_to_monitoring(host: An
         r'last_success_timestamp_seconds\{verb="backup"\} ([\d.]+)', metrics.content_string
     )
     assert float(success) >= began - 1
+
+
+@pytest.mark.parametrize("method", ["memory", "pinned"])
+def test_every_way_to_copy_the_database_works_locked_in(host: Any, method: str) -> None:
+    """A copy in memory needs /dev/shm, which a private /dev must still have."""
+    unit, place = "vvtv-runbook-backup.service", "/run/systemd/system/vvtv-runbook-backup.service.d"
+    command = f"/usr/local/bin/vvtv-runbook backup --force --method {method} --json"
+    script = (
+        "mount -o remount,size=256m /dev/shm"  # a container's has no room for it
+        f" && mkdir {place} && printf '[Service]\\nExecStart=\\nExecStart={command}\\n' >{place}/test.conf"
+        f" && systemctl daemon-reload && systemctl start {unit}; rm -r {place}; systemctl daemon-reload"
+    )
+    host.check_output("sh -c %s", script)
+    lines = host.check_output("journalctl --output=cat --no-pager --unit=%s", unit).splitlines()
+    told = [json.loads(line) for line in lines if line.startswith('{"changed"')][-1]
+    assert (told["backup"]["method"], told["backup"]["kind"]) == (method, "encrypted")
 
 
 # --- what the station did meanwhile ---
