@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import random
 import socketserver
 import threading
 import time
@@ -19,6 +21,9 @@ from .spoiled import holds
 
 HOST = "127.0.0.1"
 CRASH_EXIT_CODE = 70
+#: A node that may choose its port takes one of these.
+PORTS = range(10_000, 30_000)
+PORT_ATTEMPTS = 100
 MAX_BODY_BYTES = 64 * 1024
 IDLE_SECONDS = 30
 _PADDING = b" " * 65536
@@ -36,7 +41,13 @@ class ApiServer(ThreadingHTTPServer):
         self.answers = answers
         self.control = control
         self.stopping = threading.Event()
-        super().__init__((HOST, port), Handler)
+        self.listens = False
+        super().__init__((HOST, port), Handler, bind_and_activate=False)
+        try:
+            self.server_bind()
+        except BaseException:
+            self.server_close()
+            raise
 
     @property
     def port(self) -> int:
@@ -44,8 +55,29 @@ class ApiServer(ThreadingHTTPServer):
 
     def server_bind(self) -> None:
         # HTTPServer's own asks the name service for our name, which can take seconds.
-        socketserver.TCPServer.server_bind(self)
+        wanted = self.server_address[1]
+        for left in reversed(range(PORT_ATTEMPTS)):
+            # Not one of those that the kernel lends to callers: a node that is restarted wants its port back.
+            self.server_address = (HOST, wanted or random.choice(PORTS))  # noqa: S311  # no secret
+            try:
+                socketserver.TCPServer.server_bind(self)
+                break
+            except OSError as error:
+                if wanted or not left or error.errno != errno.EADDRINUSE:
+                    raise
         self.server_name, self.server_port = HOST, self.port
+
+    def listen(self) -> None:
+        """Serve from now on; before that the port is ours and callers are refused."""
+        self.server_activate()
+        self.listens = True
+        threading.Thread(target=self.serve_forever, args=(0.02,), name="api", daemon=True).start()
+
+    def close(self) -> None:
+        self.stopping.set()
+        if self.listens:
+            self.shutdown()
+        self.server_close()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A caller that hangs up in the middle is no event for a station."""
@@ -103,8 +135,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _wait(self, seconds: float) -> None:
         """Wait out a fault; it ends early when the node stops or the faults change."""
-        deadline, generation = time.monotonic() + seconds, self.server.control().generation
-        while time.monotonic() < deadline and self.server.control().generation == generation:
+        deadline, turn = time.monotonic() + seconds, self.server.control().turn
+        while time.monotonic() < deadline and self.server.control().turn == turn:
             if self.server.stopping.wait(_POLL_SECONDS):
                 return
 
@@ -116,12 +148,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def _trickle(self, answer: station.Answer, pause: float) -> None:
         """Send the body byte by byte; when the faults change the rest is never sent."""
-        generation = self.server.control().generation
+        turn = self.server.control().turn
         self._send_head(answer, len(answer.body))
         for number in range(len(answer.body)):
             self.wfile.write(answer.body[number : number + 1])
             self._wait(pause)
-            if self.server.stopping.is_set() or self.server.control().generation != generation:
+            if self.server.stopping.is_set() or self.server.control().turn != turn:
                 self.close_connection = True
                 return
 

@@ -14,17 +14,24 @@ import os
 import sqlite3
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from . import auth, database, fleet, process
+from . import auth, database, fleet, memory, process, releases
 from .control import apply_faults, read_state
 from .faults import FaultError, FaultValue, parse_size
 from .layout import layout
 from .node import NodeOptions, run_node
+from .release import Phase, Release, ReleaseError
 
 MAX_SIZE = 64 << 30
+#: What ``up`` takes from the run before where it is not told otherwise.
+REMEMBERED = (
+    "port", "size", "journal_mode", "seed", "commit_interval", "sample_every", "lease_seconds",
+    "renew_seconds",
+)  # fmt: skip
 FAILURES = (
-    FaultError, fleet.StartError, process.AlreadyRunning, database.InvariantError,
+    FaultError, ReleaseError, fleet.StartError, process.AlreadyRunning, database.InvariantError,
     sqlite3.Error, OSError, TimeoutError,
 )  # fmt: skip
 
@@ -63,11 +70,13 @@ def make_parser() -> argparse.ArgumentParser:
 
     up = commands.add_parser("up", help="start nodes in the background")
     up.add_argument("roots", nargs="+", type=Path, metavar="ROOT")
-    up.add_argument(
-        "--port", type=port, default=0, help="of the first node, the next ones count up; 0: free ones"
-    )
-    add_node_options(up)
+    up.add_argument("--port", type=port, help="of the first node, the next ones count up; 0: free ones")
+    add_node_options(up, remembered=True)
     up.set_defaults(command=command_up)
+
+    restart = commands.add_parser("restart", help="stop a node and start it as it was started before")
+    restart.add_argument("--root", required=True, type=Path)
+    restart.set_defaults(command=command_restart)
 
     for name, command, text in (
         ("down", command_down, "stop nodes"),
@@ -84,6 +93,16 @@ def make_parser() -> argparse.ArgumentParser:
     )
     fault.add_argument("faults", nargs="*", type=pair, metavar="key=value")
     fault.set_defaults(command=command_fault)
+
+    release = commands.add_parser("make-release", help="make a release archive")
+    release.add_argument("path", type=Path, help="ends with .tar.gz or .tar")
+    release.add_argument("--version", required=True)
+    release.add_argument(
+        "--phase", action="append", default=[], type=phase, metavar="'after=5 qa=0.4'",
+        help="faults from so many seconds after its start on; may be given several times",
+    )  # fmt: skip
+    release.add_argument("--ready-after", type=seconds_or_never, default=0.0, metavar="SECONDS|never")
+    release.set_defaults(command=command_make_release)
 
     make_db = commands.add_parser("make-db", help="make a database of a chosen size")
     make_db.add_argument("path", type=Path)
@@ -102,12 +121,15 @@ def add_database_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1)
 
 
-def add_node_options(parser: argparse.ArgumentParser) -> None:
+def add_node_options(parser: argparse.ArgumentParser, remembered: bool = False) -> None:
+    """With ``remembered`` an option that is not given is None: as in the run before, or else the default."""
     add_database_options(parser)
     parser.add_argument("--commit-interval", type=seconds, default=0.05, help="between two commits")
     parser.add_argument("--sample-every", type=count, default=20, help="commits for one metric sample")
     parser.add_argument("--lease-seconds", type=seconds, default=30.0)
     parser.add_argument("--renew-seconds", type=seconds, default=15.0)
+    if remembered:
+        parser.set_defaults(**dict.fromkeys(REMEMBERED))
 
 
 def port(text: str) -> int:
@@ -145,6 +167,18 @@ def pair(text: str) -> tuple[str, str]:
     return key, value
 
 
+def seconds_or_never(text: str) -> float | None:
+    return None if text == "never" else seconds(text)
+
+
+def phase(text: str) -> Phase:
+    """``after=5 qa=0.4``; what the faults mean is checked when the release is made."""
+    faults = dict(pair(word) for word in text.split())
+    if "after" not in faults:
+        raise argparse.ArgumentTypeError(f"says not after how many seconds: {text[:40]!r}")
+    return Phase(seconds(faults.pop("after")), faults)
+
+
 def _whole(text: str, low: int, high: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 12 and low <= int(text) <= high):
         raise argparse.ArgumentTypeError(f"not a whole number from {low} to {high}: {text[:40]!r}")
@@ -180,20 +214,33 @@ def command_run(options: argparse.Namespace) -> int:
 
 
 def command_up(options: argparse.Namespace) -> int:
+    given = {key: getattr(options, key) for key in REMEMBERED if getattr(options, key) is not None}
     for number, root in enumerate(options.roots):
+        start = replace(memory.recall(root) or memory.Start(), **given)
+        if given.get("port"):
+            start = replace(start, port=given["port"] + number)
         node = fleet.start_node(
             root,
-            options.port + number if options.port else 0,
-            str(options.size),
-            options.journal_mode,
-            commit_interval=options.commit_interval,
-            sample_every=options.sample_every,
-            lease_seconds=options.lease_seconds,
-            renew_seconds=options.renew_seconds,
-            seed=options.seed,
+            start.port,
+            str(start.size),
+            start.journal_mode,
+            commit_interval=start.commit_interval,
+            sample_every=start.sample_every,
+            lease_seconds=start.lease_seconds,
+            renew_seconds=start.renew_seconds,
+            seed=start.seed,
+            reopen=start.reopen,
+            credentials=start.credentials,
         )
         say(f"{node.root}: up, pid {node.pid}, {node.url}")
         node.detach()
+    return 0
+
+
+def command_restart(options: argparse.Namespace) -> int:
+    node = fleet.restart_node(options.root)
+    say(f"{node.root}: restarted, pid {node.pid}, {node.url}")
+    node.detach()
     return 0
 
 
@@ -219,6 +266,12 @@ def command_status(options: argparse.Namespace) -> int:
 def command_fault(options: argparse.Namespace) -> int:
     faults: dict[str, FaultValue] = dict(options.faults)
     apply_faults(options.root, faults, wait=not options.no_wait)
+    return 0
+
+
+def command_make_release(options: argparse.Namespace) -> int:
+    release = Release(options.version, tuple(options.phase), options.ready_after)
+    releases.make(options.path, release)
     return 0
 
 

@@ -37,6 +37,12 @@ class NodeState:
     last_error: str
     #: Generation of the faults in force, in the API and in the writer; 0 means none was ever asked for.
     faults_seen: int
+    #: Version of the release that the process runs ("" when there is none), and how many of its phases have
+    #: begun, in the API and in the writer.
+    release: str
+    phase: int
+    #: Does the API listen?
+    ready: bool
     #: Why the control file as it is now could not be taken over ("" when it could).
     control_error: str
     #: SHA-256 (hex) of the OwnerCard in force, "" when none is valid.

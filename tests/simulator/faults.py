@@ -94,10 +94,19 @@ class Faults:
 
 @dataclass(frozen=True)
 class Control:
-    """The control file's content; generation 0 means that there has been none yet."""
+    """The faults in force; generation 0 means that nobody has asked for any yet."""
 
     generation: int = 0
     faults: Faults = field(default_factory=Faults)
+    #: What the control file asks for, as it is written there.
+    asked: Mapping[str, FaultValue] = field(default_factory=dict)
+    #: How many phases of the station's release have begun.
+    phase: int = 0
+
+    @property
+    def turn(self) -> tuple[int, int]:
+        """Another one whenever the faults have become others."""
+        return self.generation, self.phase
 
 
 def parse_size(text: str) -> int:
@@ -231,7 +240,7 @@ def parse_control(text: str) -> Control:
         raise FaultError("control file: generation is not a whole number from 1 on")
     if not isinstance(raw, dict):
         raise FaultError("control file: faults is not an object")
-    return Control(generation, parse_faults(raw))
+    return Control(generation, parse_faults(raw), raw)
 
 
 def read_control(root: AnyPath) -> Control:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the vvtv.runbook authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Start and stop nodes as child processes."""
+"""Start, stop and restart nodes as child processes."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
+from typing import Callable
 
-from . import auth, faults, process
+from . import auth, faults, memory, process
 from .api import HOST
 from .control import NodeState, apply_faults, fresh_state, read_state, wait_for
 from .faults import FaultValue
 from .layout import AnyPath, Layout, layout
+from .memory import Start
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 START_SECONDS = 30.0
@@ -33,7 +36,7 @@ class StartError(Exception):
 
 
 class Node:
-    """A started node. As a context manager it stops the node at the end."""
+    """A started node, also after a restart by somebody else. As a context manager it stops it at the end."""
 
     def __init__(self, root: Path, child: subprocess.Popen[bytes], credentials: auth.Credentials) -> None:
         self._child = child
@@ -44,7 +47,8 @@ class Node:
 
     @property
     def pid(self) -> int:
-        return self._child.pid
+        """Of the process that runs now, of the first one when none does."""
+        return process.node_pid(self.root) or self._child.pid
 
     @property
     def url(self) -> str:
@@ -81,17 +85,17 @@ class Node:
         return wait_for(self.root, lambda state: state.commits >= base + more, timeout)
 
     def alive(self) -> bool:
-        return self._child.poll() is None
+        return process.node_pid(self.root) is not None
 
     def stop(self) -> None:
         """End the node and wait for it; fine when it is gone already."""
-        if self.alive():
-            stop_node(self.root)
+        stop_node(self.root)
         self._child.wait(GRACE_SECONDS)
 
     def kill(self) -> None:
         """End it as a power cut would: SIGKILL, at once."""
-        self._child.kill()
+        stop_node(self.root, signal.SIGKILL)
+        self._child.kill()  # it may have been too young for a pidfile
         self._child.wait()
 
     def detach(self) -> None:
@@ -126,42 +130,72 @@ def start_node(
     """Start a node in ``root`` and return when its API answers and its writer has committed.
 
     ``size`` counts only when there is no state.db yet. Faults of an earlier run are cleared; ``with_faults``
-    hold from the first moment, and then only their takeover is waited for. StartError, with the node's log,
-    when it is not up within ``timeout`` seconds; FaultError for bad faults.
+    hold from the first moment, and then only their takeover is waited for. How it was started is kept for
+    :func:`restart_node`. StartError, with the node's log, when it is not up within ``timeout`` seconds;
+    FaultError for bad faults.
     """
     where = layout(root)
     where.make_folders()
     if process.node_pid(where.root) is not None:
         raise StartError(f"{where.root}: a node runs here already")
-    credentials = credentials or auth.Credentials()
+    start = Start(
+        port, size, journal_mode, commit_interval, sample_every, lease_seconds, renew_seconds, seed, reopen,
+        credentials or auth.Credentials(),
+    )  # fmt: skip
     generation = faults.write_control(where.root, dict(with_faults or {}))
-    where.state.unlink(missing_ok=True)
-    options = {
-        "--root": str(where.root), "--port": str(port), "--size": size, "--journal-mode": journal_mode,
-        "--commit-interval": str(commit_interval), "--sample-every": str(sample_every),
-        "--lease-seconds": str(lease_seconds), "--renew-seconds": str(renew_seconds), "--seed": str(seed),
-    }  # fmt: skip
-    args = [sys.executable, "-m", process.MODULE, "run", *(part for pair in options.items() for part in pair)]
-    with where.log.open("ab") as log:
-        child = subprocess.Popen(
-            args + (["--reopen"] if reopen else []),
-            cwd=CHECKOUT,
-            env=_environment(credentials),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,  # a Ctrl-C meant for the caller must not reach the nodes
-        )
-    node = Node(where.root, child, credentials)
+    node = _spawn(where, start)
     try:
         _wait_until_up(node, generation, 0 if with_faults else 1, timeout)
     except BaseException:
         node.kill()
         raise
+    memory.remember(where.root, replace(start, port=node.port))
     return node
 
 
-def stop_node(root: AnyPath, grace: float = GRACE_SECONDS) -> bool:
+def restart_node(root: AnyPath, timeout: float = START_SECONDS) -> Node:
+    """Stop the node in ``root``, where one runs, and start it again as it was started, as systemd would.
+
+    It has its port, options and credentials of before; the faults that were asked for by hand still hold. It
+    returns when the new process runs: when its API listens is the release's affair. StartError, with the
+    node's log, when it ends at once, or when no node was ever started here in the background.
+    """
+    where = layout(root)
+    start = memory.recall(where.root)
+    if start is None:
+        raise StartError(f"{where.root}: no node was ever started here in the background; start it with up")
+    stop_node(where.root)
+    node = _spawn(where, start)
+    try:
+        _wait_runs(node, timeout)
+    except BaseException:
+        node.kill()
+        raise
+    node.port = start.port
+    return node
+
+
+def restart_command(root: AnyPath) -> list[str]:
+    """The words that do the same from any folder, with any environment."""
+    return [sys.executable, str(Path(__file__).parent), "restart", "--root", str(layout(root).root)]
+
+
+def _spawn(where: Layout, start: Start) -> Node:
+    where.state.unlink(missing_ok=True)
+    with where.log.open("ab") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-m", process.MODULE, "run", *start.arguments(where.root)],
+            cwd=CHECKOUT,
+            env=_environment(start.credentials),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # a Ctrl-C meant for the caller must not reach the nodes
+        )
+    return Node(where.root, child, start.credentials)
+
+
+def stop_node(root: AnyPath, number: int = signal.SIGTERM, grace: float = GRACE_SECONDS) -> bool:
     """SIGTERM to the node in ``root``, SIGKILL after ``grace`` seconds; False when no node runs there.
 
     The pid of the pidfile is signalled only while it is proven to be a simulator's (``process.node_pid``).
@@ -169,7 +203,7 @@ def stop_node(root: AnyPath, grace: float = GRACE_SECONDS) -> bool:
     pid = process.node_pid(root)
     if pid is None:
         return False
-    os.kill(pid, signal.SIGTERM)
+    os.kill(pid, number)
     if not _wait_gone(root, pid, grace):
         os.kill(pid, signal.SIGKILL)
         _wait_gone(root, pid, grace)
@@ -195,20 +229,30 @@ def _environment(credentials: auth.Credentials) -> dict[str, str]:
 
 
 def _wait_until_up(node: Node, generation: int, commits: int, timeout: float) -> None:
+    def up(state: NodeState) -> bool:
+        node.port = state.port
+        taken_over = state.faults_seen == generation and state.commits >= commits
+        return taken_over and (commits == 0 or _answers(node.port))
+
+    _wait(node, up, "up", timeout)
+
+
+def _wait_runs(node: Node, timeout: float) -> None:
+    _wait(node, lambda state: state.running, "running", timeout)
+
+
+def _wait(node: Node, reached: Callable[[NodeState], bool], what: str, timeout: float) -> None:
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
-        if not node.alive():
-            raise StartError(
-                f"{node.root}: the node ended with {node._child.returncode}:\n{_log_tail(node.root)}"
-            )
+        code = node._child.poll()
+        if code is not None:
+            raise StartError(f"{node.root}: the node ended with {code}:\n{_log_tail(node.root)}")
         state = read_state(node.root)
-        if state is not None and state.faults_seen == generation and state.commits >= commits:
-            node.port = state.port
-            if commits == 0 or _answers(node.port):
-                return
+        if state is not None and reached(state):
+            return
         time.sleep(_POLL_SECONDS)
     raise StartError(
-        f"{node.root}: not up within {timeout:g} s: {read_state(node.root)}\n{_log_tail(node.root)}"
+        f"{node.root}: not {what} within {timeout:g} s: {read_state(node.root)}\n{_log_tail(node.root)}"
     )
 
 

@@ -42,6 +42,16 @@ class Layout:
         return self.sim_dir / "state.json"
 
     @property
+    def release(self) -> Path:
+        """What the station's release says of itself; there need not be one."""
+        return self.root / "current" / "station.json"
+
+    @property
+    def memory(self) -> Path:
+        """How the node was started in the background."""
+        return self.sim_dir / "memory.json"
+
+    @property
     def pidfile(self) -> Path:
         """Empty when no node runs; kernel-locked by the node for as long as it lives."""
         return self.sim_dir / "node.pid"
@@ -64,12 +74,13 @@ def layout(root: AnyPath) -> Layout:
     return Layout(Path(root).resolve())
 
 
-def write_atomic(path: Path, text: str) -> None:
+def write_atomic(path: Path, text: str, mode: int = 0o666) -> None:
     """Replace ``path`` in one step: a reader sees the old text or the new one.
 
     Not synced to the disk: these files tell living processes things and are worthless after a reboot.
     """
     # Two threads of one process may write the same file, hence the thread's number.
     beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    beside.touch(mode)
     beside.write_text(text, encoding="utf-8")
     beside.replace(path)

@@ -17,8 +17,9 @@ from pathlib import Path
 
 from . import api, auth, database, lease, owner_card, process
 from .control import NodeState
-from .faults import NOW, Control, FaultError, read_control
+from .faults import NOW, Control, FaultError, parse_faults, read_control
 from .layout import Layout, write_atomic
+from .release import Release, read_release
 from .station import Station
 from .writer import Pipeline, WriterOptions
 
@@ -55,18 +56,26 @@ class NodeOptions:
         return self.where.root / (self.owner_card or self.where.owner_card)
 
 
-class ControlFile:
-    """The faults in force, re-read whenever the control file has become another one."""
+class FaultsInForce:
+    """Those of the release's phase and of the control file. Where both name a fault, the file wins."""
 
-    def __init__(self, where: Layout) -> None:
+    def __init__(self, where: Layout, release: Release) -> None:
         self.control = Control()
         self.error = ""
+        self.release = release
         self._where = where
+        self._began = time.monotonic()
         self._stamp: object = None
+        self._file = Control()
+        self._read()
         #: What the file said before this process began; a crash asked for then has happened already.
-        self._old_generation = 0
-        self.poll()
-        self._old_generation = self.control.generation
+        self._old_generation = self._file.generation
+        self._take_over(self.release.phase(0))
+
+    @property
+    def seconds(self) -> float:
+        """Since the process began."""
+        return time.monotonic() - self._began
 
     def current(self) -> Control:
         return self.control
@@ -77,33 +86,49 @@ class ControlFile:
 
     def must_crash(self) -> bool:
         crash = self.control.faults.crash
-        return crash is not None and crash.path == NOW and self.control.generation != self._old_generation
+        return crash is not None and crash.path == NOW
 
     def poll(self) -> None:
-        """Take over a new file; a bad one changes nothing and is told in the node's state."""
+        """Take over a new file and a new phase; a bad file changes nothing and is told in the state."""
+        phase = self.release.phase(self.seconds)
+        if self._read() or phase != self.control.phase:
+            self._take_over(phase)
+
+    def _take_over(self, phase: int) -> None:
+        file, asked = self._file, dict(self._file.asked)
+        if file.generation == self._old_generation and asked.get("crash") == NOW:
+            del asked["crash"]
+        self.control = Control(
+            file.generation, parse_faults({**self.release.faults(phase), **asked}), file.asked, phase
+        )
+
+    def _read(self) -> bool:
+        """Has the control file become another good one?"""
         try:
             found = self._where.control.stat()
         except FileNotFoundError:
-            return
+            return False
         stamp = (found.st_ino, found.st_mtime_ns, found.st_size)
         if stamp == self._stamp:
-            return
+            return False
         self._stamp = stamp
         try:
-            self.control = read_control(self._where.root)
-            self.error = ""
+            self._file = read_control(self._where.root)
         except (FaultError, OSError) as error:
             self.error = str(error)
             LOG.warning("faults not taken over: %s", error)
+            return False
+        self.error = ""
+        return True
 
 
 class Node:
     """The parts of a running node; :meth:`run` returns when it is told to stop."""
 
-    def __init__(self, options: NodeOptions) -> None:
+    def __init__(self, options: NodeOptions, release: Release) -> None:
         self._options = options
         self._where = options.where
-        self._faults = ControlFile(self._where)
+        self._faults = FaultsInForce(self._where, release)
         self._station = Station(
             options.state_db_path, options.owner_card_path, options.credentials, self._faults.clock_ns
         )
@@ -135,13 +160,13 @@ class Node:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda _number, _frame: self._stop.set())
         write_atomic(self._where.port_file, f"{self._server.port}\n")
-        serving = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="api", daemon=True)
-        serving.start()
+        self._listen_when_ready()
         self._pipeline.start()
         self._report_now()
         report_due = 0.0
         while not self._stop.wait(CONTROL_SECONDS):
             self._faults.poll()
+            self._listen_when_ready()
             if self._faults.must_crash():
                 os._exit(api.CRASH_EXIT_CODE)
             if time.monotonic() >= report_due:
@@ -149,11 +174,13 @@ class Node:
                 report_due = time.monotonic() + REPORT_SECONDS
         self._shut_down()
 
+    def _listen_when_ready(self) -> None:
+        if not self._server.listens and self._faults.release.is_ready(self._faults.seconds):
+            self._server.listen()
+
     def _shut_down(self) -> None:
-        self._server.stopping.set()
         self._pipeline.stop()
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()
         # A writer that waits for somebody's lock has written nothing yet, so it may be left behind.
         self._pipeline.join(STOP_SECONDS)
         self._report_now(running=False)
@@ -178,6 +205,9 @@ class Node:
             errors=pipeline.errors,
             last_error=pipeline.last_error,
             faults_seen=pipeline.faults_seen,
+            release=self._faults.release.version,
+            phase=pipeline.phase,
+            ready=self._server.listens,
             control_error=self._faults.error,
             owner_card_sha256=self._station.owner_card_sha256,
             running=running,
@@ -188,7 +218,7 @@ class Node:
 def run_node(options: NodeOptions) -> None:
     """Make what a new node lacks (folders, OwnerCard, state.db), run it, and end the process.
 
-    AlreadyRunning or OSError when it cannot run.
+    AlreadyRunning, ReleaseError or OSError when it cannot run.
     """
     where = options.where
     where.make_folders()
@@ -196,6 +226,7 @@ def run_node(options: NodeOptions) -> None:
     pidfile = process.claim_pidfile(where.root)
     where.state.unlink(missing_ok=True)  # the last words of the process before
     where.port_file.unlink(missing_ok=True)
+    release = read_release(where.root)
     for path in (options.state_db_path, options.owner_card_path):
         path.parent.mkdir(parents=True, exist_ok=True)
     owner_card.write_sample(options.owner_card_path)
@@ -203,7 +234,7 @@ def run_node(options: NodeOptions) -> None:
         database.create_database(
             options.state_db_path, options.size, options.journal_mode, options.seed, end_ns=time.time_ns()
         )
-    node = Node(options)
+    node = Node(options, release)
     sys.stdout.write(f"node in {where.root} on port {node.port}\n")
     sys.stdout.flush()
     node.run()

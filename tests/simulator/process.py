@@ -87,6 +87,6 @@ def command_line(pid: int) -> Sequence[str]:
 
 
 def is_simulator(args: Sequence[str]) -> bool:
-    """Is this the command line of ``python -m tests.simulator run ...``?"""
+    """Is this the command line of ``python -m tests.simulator run ...``, or with the folder's path?"""
     pairs = zip(args, args[1:])
-    return any(module.endswith(MODULE) and command == "run" for module, command in pairs)
+    return any(module.replace("/", ".").endswith(MODULE) and command == "run" for module, command in pairs)

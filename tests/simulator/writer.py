@@ -57,6 +57,7 @@ class Pipeline(threading.Thread):
         self.commits = self.samples = self.renewals = self.errors = 0
         self.last_error = ""
         self.faults_seen = -1
+        self.phase = 0
         self._options = options
         self._control = control
         self._took_over = took_over
@@ -76,12 +77,12 @@ class Pipeline(threading.Thread):
     def run(self) -> None:
         while not self._halt.is_set():
             control = self._control()
-            fresh = control.generation != self.faults_seen
+            fresh = control.turn != (self.faults_seen, self.phase)
             if fresh:
                 self._prepare(control.faults)
             pause = self._tick(control.faults)
             if fresh:
-                self.faults_seen = control.generation
+                self.faults_seen, self.phase = control.turn
                 self._took_over()
             self._halt.wait(pause)
         if self._conn is not None:
