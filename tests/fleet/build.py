@@ -23,6 +23,8 @@ PORTS = range(2200, 3000)
 #: systemd can make its sandboxes only with these; without SYS_ADMIN it leaves ProtectSystem= and the like
 #: out, says nothing, and a unit that cannot work on a host works here.
 CAPABILITIES = ("SYS_ADMIN", "NET_ADMIN")
+#: As a host of half a gigabyte has it, so that the databases of tests fit; podman gives 64 MB.
+SHARED_MEMORY = "256m"
 
 
 def make(where: Layout, releases: Sequence[int], virgin: bool, environment: str, disk: str) -> list[Facts]:
@@ -140,6 +142,7 @@ def _run(where: Layout, facts: Facts) -> None:
         "--systemd=always",
         # A reboot ends the container; this starts it again.
         "--restart=always",
+        f"--shm-size={SHARED_MEMORY}",
         f"--name={container}",
         f"--hostname={facts.name}",
         f"--label={LABEL}={where.folder}",

@@ -156,7 +156,7 @@ def _start(
     with machine_lock():
         leftovers.sweep(where)
         images.ensure((Image(release, virgin) for release in releases), SCRATCH)
-        raise_inotify(count)
+        raise_inotify(count + leftovers.running())
         token, secret = secrets.token_hex(16), secrets.token_hex(16)
         environment = station.environment_file(token, secret, station_options)
         nodes = build.make(

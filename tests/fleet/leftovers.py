@@ -48,6 +48,11 @@ def of_checkout(folder: Path) -> list[Layout]:
     return [Layout(path) for path in sorted(found)]
 
 
+def running() -> int:
+    """How many nodes run on this machine, of all fleets."""
+    return len(run("podman", "ps", "--quiet", "--filter", f"label={LABEL}").stdout.split())
+
+
 def sweep(starting: Layout) -> None:
     """Remove what stands in the way of ``starting``, and every fleet on this machine that nobody owns.
 

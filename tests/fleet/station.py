@@ -5,13 +5,18 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from tests.simulator import releases
+from tests.simulator.release import Release
 
 from .host import FleetError
-from .layout import CHECKOUT
+from .layout import CHECKOUT, Layout
 from .machine import Machine
 
 UNIT = "vvtv-station.service"
@@ -52,6 +57,39 @@ def start(node: Machine, unit: str = UNIT, wait: bool = True) -> None:
 
 def stop(node: Machine, unit: str = UNIT) -> None:
     node.exec("systemctl", "stop", unit)
+
+
+def restart(node: Machine, unit: str = UNIT) -> None:
+    """Returns when the process runs; when its API answers is the affair of its release."""
+    node.exec("systemctl", "reset-failed", unit)  # a release that crashes uses up the unit's starts
+    node.exec("systemctl", "restart", unit)
+
+
+def put_release(where: Layout, release: Release) -> Path:
+    """Make the archive of a release on this side of the network, beside the fleet's other files."""
+    return releases.make(where.folder / "releases" / f"{release.version}.tar.gz", release)
+
+
+def install_release(node: Machine, archive: Path) -> None:
+    """What an operator would do by hand: unpack it, lead ``current`` there, restart the station."""
+    name = archive.name.removesuffix(".tar.gz")
+    folder = f"{ROOT}/releases/{name}"
+    # Through a shell's heredoc no bytes would survive; the node's disk is this machine's too.
+    shutil.copy(archive, node.disk / f"{name}.tar.gz")
+    node.sh(
+        f"install -d -o {USER} -g {USER} {ROOT}/releases {folder}\n"
+        f"tar xz -C {folder} --no-same-owner -f /srv/{name}.tar.gz && rm /srv/{name}.tar.gz\n"
+        f"chown -R {USER}:{USER} {folder}\n"
+        f"ln -sfn releases/{name} {ROOT}/current && chown -h {USER}:{USER} {ROOT}/current"
+    )
+    restart(node)
+
+
+def told(node: Machine) -> dict[str, Any]:
+    """What the station tells of itself, like ``release``, ``phase`` and ``ready``; nothing while it starts."""
+    said = node.exec("cat", f"{ROOT}/runtime/sim/state.json", check=False).stdout
+    found: dict[str, Any] = json.loads(said or "{}")
+    return found
 
 
 def is_active(node: Machine, unit: str = UNIT) -> bool:

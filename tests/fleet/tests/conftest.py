@@ -1,10 +1,11 @@
 # Copyright (c) 2026 the vvtv.runbook authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One fleet for all tests: a node of each Debian release."""
+"""One fleet for all tests that need no other: a node of each Debian release."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -13,11 +14,20 @@ from tests.fleet import check
 from tests.fleet import fleet as fleets
 from tests.fleet.node import Node
 
+#: These files take longest, so they begin first.
+_LONG = ("test_role_node", "test_operations", "test_broken", "test_broken_conditions")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: _LONG.index(item.path.stem) if item.path.stem in _LONG else len(_LONG))
+
 
 @pytest.fixture(scope="session")
 def shared_fleet() -> Iterator[fleets.Fleet]:
     check.require()
-    with fleets.up(2, releases=(12, 13), name="selftest") as fleet:
+    # Several processes may share the tests' files among them.
+    name = f"selftest-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
+    with fleets.up(2, releases=(12, 13), name=name) as fleet:
         yield fleet
 
 

@@ -18,20 +18,26 @@ from tests.fleet import fleet as fleets
 from tests.fleet.host import FleetError, run
 from tests.fleet.layout import CHECKOUT
 
-#: A run that is killed as soon as its fleet is up.
+#: A run that says when its fleet is up, and waits until it is killed.
 _KILLED = """
-import os, signal
+import signal
 from tests.fleet import fleet
 with fleet.up(1, releases=(13,), virgin=True, name="killed") as nodes:
-    os.kill(os.getpid(), signal.SIGKILL)
+    print("up", flush=True)
+    signal.pause()
 """
 
 
 def test_a_virgin_node_installs_what_it_needs_and_the_killed_ones_are_swept() -> None:
     killed = layout.layout("killed")
-    done = subprocess.run([sys.executable, "-c", _KILLED], cwd=CHECKOUT, capture_output=True, check=False)
-    assert done.returncode == -9, done.stderr
-    assert _remains(killed) == (1, 1, 1)
+    with subprocess.Popen([sys.executable, "-c", _KILLED], cwd=CHECKOUT, stdout=subprocess.PIPE) as owner:
+        try:
+            assert owner.stdout is not None
+            assert owner.stdout.readline() == b"up\n"
+            # Once it is killed, whoever starts the next fleet on this machine sweeps it.
+            assert _remains(killed) == (1, 1, 1)
+        finally:
+            owner.kill()
     with fleets.up(1, releases=(12,), virgin=True, name="virgin") as nodes:
         assert _remains(killed) == (0, 0, 0)
         assert not killed.control_path.exists()

@@ -1,0 +1,128 @@
+# Copyright (c) 2026 the vvtv.runbook authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rollouts over SSH on Debian 12 and 13, with systemd: restarts, samplers and guards are units.
+
+node1 is the canary, node2 the baseline host, node3 what else there is. Each test is a rollout of its own.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from tests.fleet import check, station
+from tests.fleet import fleet as fleets
+from tests.integration.controllers import until
+from tests.integration.helpers import Play
+from tests.integration.rollout_records import WATCHED, assert_same
+from tests.simulator.release import Phase, Release
+
+from .rollout_fleet import FORMER, RolloutFleet, rollouts
+
+SICK = {"qa": 0.4}
+#: A guard that fires soon after the soak should have ended.
+GUARD = {"vvtv_guard_margin_minutes": 0, "vvtv_ready_secs": 20}
+
+
+_MINUTES = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def field() -> Iterator[RolloutFleet]:
+    check.require()
+    with fleets.up(3, releases=(12, 13), name="rollouts") as fleet, rollouts(fleet) as field:
+        yield field
+
+
+@pytest.fixture
+def rollout(field: RolloutFleet) -> Iterator[str]:
+    """An id of this test's own; what it left undone is rolled back, so that the next one finds all well."""
+    rollout = f"20260131T12{next(_MINUTES):02}00Z-fleet"
+    field.given["vvtv_rollout_id"] = rollout
+    yield rollout
+    if field.store(rollout).path.exists():
+        field.play("rollback", vvtv_reason="the test is over")
+    for node in field.fleet:
+        station.wait_answers(node)
+    assert set(field.running().values()) == {FORMER}
+
+
+def rest(field: RolloutFleet) -> dict[str, str]:
+    """All that could have been touched on hosts that are no canaries; the baseline host is watched."""
+    return {**field.untouched("node2", but=WATCHED), **field.untouched("node3")}
+
+
+def done(run: Play) -> Play:
+    assert run.code == 0, run.output
+    return run
+
+
+def test_a_good_candidate_goes_everywhere_and_every_guard_is_confirmed(
+    field: RolloutFleet, rollout: str
+) -> None:
+    before = rest(field)
+    with field.playing("canary", vvtv_release=field.release(Release("2.0.0"))) as running:
+        running.until(lambda: field.kept("node1", rollout).states[-1:] == ["SOAKING"], "the canary soaks")
+        assert field.guard("node1", rollout)["ActiveState"] == "active"
+        assert field.running()["node1"] == "2.0.0"
+        done(running.finish())
+    assert field.guard("node1", rollout)["LoadState"] == "not-found"
+    assert_same(before, rest(field))
+    done(field.play("promote"))
+    assert set(field.running().values()) == {"2.0.0"}
+    assert set(field.store(rollout).last().values()) == {"PROMOTED"}
+    for node in field.fleet:
+        assert field.guard(node.name, rollout)["LoadState"] == "not-found"
+
+
+def test_a_bad_candidate_goes_back_and_the_rest_is_byte_for_byte_the_same(
+    field: RolloutFleet, rollout: str
+) -> None:
+    before = rest(field)
+    run = field.play("canary", vvtv_release=field.release(Release("2.1.0", (Phase(4, SICK),))))
+    assert run.code == 2, run.output
+    assert field.kept("node1", rollout).states == ["IN_PROGRESS", "SOAKING", "FAILED", "ROLLED_BACK"]
+    assert_same(before, rest(field))
+    assert set(field.running().values()) == {FORMER}
+    assert field.guard("node1", rollout)["LoadState"] == "not-found"
+
+
+def test_a_candidate_that_crashes_again_and_again_goes_back(field: RolloutFleet, rollout: str) -> None:
+    """systemd refuses to start a unit that was started too often: the way back must not be refused."""
+    crashes = Release("2.2.0", (Phase(0.2, {"crash": "now"}),))
+    run = field.play("canary", vvtv_release=field.release(crashes))
+    assert run.code == 2, run.output
+    assert field.kept("node1", rollout).states[-1] == "ROLLED_BACK"
+    station.wait_answers(field.fleet["node1"])
+
+
+def test_when_the_controller_is_gone_the_guard_puts_the_node_back(field: RolloutFleet, rollout: str) -> None:
+    archive = field.release(Release("2.3.0"))
+    with field.playing("canary", vvtv_release=archive, **GUARD) as running:
+        running.until(lambda: field.kept("node1", rollout).states[-1:] == ["SOAKING"], "the canary soaks")
+        running.kill()
+    field.hang_up()
+    until(lambda: field.kept("node1", rollout).states[-1:] == ["ROLLED_BACK"], "the guard fires", timeout=120)
+    station.wait_answers(field.fleet["node1"])
+    assert field.running()["node1"] == FORMER
+    assert field.kept("node1", rollout).result["status"] == "FAIL_ROLLBACK_APPLIED"
+    # The store learns what the node did by itself.
+    assert field.store(rollout).last()["node1"] == "SOAKING"
+    field.play("collect")
+    assert field.store(rollout).last()["node1"] == "ROLLED_BACK"
+
+
+def test_a_power_cut_in_the_soak_does_not_stop_the_guard(field: RolloutFleet, rollout: str) -> None:
+    canary = field.fleet["node1"]
+    with field.playing("canary", vvtv_release=field.release(Release("2.4.0")), **GUARD) as running:
+        running.until(lambda: field.kept("node1", rollout).samples >= 2, "the canary soaks")
+        running.kill()
+    field.hang_up()
+    canary.power_cut()
+    canary.start()
+    until(lambda: field.kept("node1", rollout).states[-1:] == ["ROLLED_BACK"], "the guard fires", timeout=120)
+    station.wait_answers(canary)
+    assert field.running()["node1"] == FORMER
