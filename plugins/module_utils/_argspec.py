@@ -13,6 +13,7 @@ from typing import Any
 
 from ._core import control_api, node
 from ._core.errors import require_absolute
+from ._core.rollout import folder
 
 
 def node_options() -> dict[str, Any]:
@@ -82,3 +83,16 @@ def api_from(params: dict[str, Any], signed: bool = False) -> control_api.Api:
             params["env"],
         )
     return control_api.Api(params["api_url"], known, params["api_timeout"])
+
+
+def rollout_options() -> dict[str, Any]:
+    """Return which rollout it is and where a node keeps what it knows of it (fragment ``_rollout``)."""
+    return {
+        "rollout": {"type": "str", "required": True},
+        "canary_dir": {"type": "path", "default": folder.CANARY_DIR},
+    }
+
+
+def rollout_at(params: dict[str, Any]) -> folder.Folder:
+    """Return the folder of the rollout that a module's parameters name, on the node that they name."""
+    return folder.Folder.of(node_at(params), params["rollout"], params["canary_dir"])

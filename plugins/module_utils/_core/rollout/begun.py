@@ -14,10 +14,11 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from .. import card_history, files
-from ..errors import BadInput, Damaged, NotFound
+from ..errors import BadInput, Damaged, NotFound, Unsafe
 from .folder import Folder
 
 VERSION = 1
@@ -146,14 +147,19 @@ def begin(folder: Folder, begun: Begun) -> bool:
         "before_card_sha256": None if card is None else files.sha256_hex(card),
     }
     data = json.dumps(document, indent=2, sort_keys=True, allow_nan=False).encode() + b"\n"
-    files.replace(folder.begun, data, 0o644, owner)
+    # It names a command: when root is to run it, the station's user may not have written it.
+    files.replace(folder.begun, data, 0o644, files.Owner(os.geteuid(), os.getegid()))
     return True
 
 
-def find(folder: Folder) -> Begun | None:
-    """Return what was begun here, or ``None``; raise :class:`Damaged` for a file that is none of ours."""
+def find(folder: Folder, to_act: bool = False) -> Begun | None:
+    """Return what was begun here, or ``None``; raise :class:`Damaged` for a file that is none of ours.
+
+    ``to_act`` is for who runs the command in it: raise :class:`Unsafe` when that is root, and the file could
+    be somebody else's.
+    """
     try:
-        data = files.read_bounded(folder.begun, MAX_BYTES)
+        data = files.read_bounded(folder.begun, MAX_BYTES, _require_roots if to_act else None)
     except NotFound:
         return None
     try:
@@ -173,9 +179,18 @@ def find(folder: Folder) -> Begun | None:
         raise Damaged(f"does not say what was begun: {str(exc)[:80]}", path=folder.begun) from exc
 
 
-def require(folder: Folder) -> Begun:
+def _require_roots(found: os.stat_result, path: Path) -> None:
+    if os.geteuid() == 0 and (found.st_uid != 0 or found.st_mode & 0o022):
+        raise Unsafe(
+            f"names a command and belongs to uid {found.st_uid}, so root does not follow it",
+            path=path,
+            hint="run this as that user; a rollout that root began is root's",
+        )
+
+
+def require(folder: Folder, to_act: bool = False) -> Begun:
     """Return what was begun here; raise :class:`NotFound` when this rollout never began on this node."""
-    begun = find(folder)
+    begun = find(folder, to_act)
     if begun is None:
         raise NotFound(
             "this rollout never began on this node", path=folder.begun, hint="check the rollout's id"

@@ -90,17 +90,22 @@ def take(
     free = present is None or ours or present.over(now)
     if not free and not (break_glass or "").strip():
         assert present is not None  # noqa: S101 - for mypy
-        raise Busy(
-            f"rollout {one_line(present.what, 60)} of {one_line(present.holder, 200)} has it until"
-            f" {times.to_text(present.expires_at)}",
-            path=path,
-            hint="finish or roll back that one, wait, or break the lease with a reason (break_glass)",
-        )
+        raise taken(present, path)
     kept = present.since if ours and present is not None else now
     broken = None if free else one_line(break_glass or "", 300)
     lease = Lease(what, holder, kept, now + timedelta(seconds=seconds), broken)
     files.replace(path, json.dumps(lease.result(), indent=2).encode() + b"\n", 0o644, owner)
     return lease
+
+
+def taken(present: Lease, path: Path) -> Busy:
+    """Return the error that names who has the lease."""
+    return Busy(
+        f"rollout {one_line(present.what, 60)} of {one_line(present.holder, 200)} has it until"
+        f" {times.to_text(present.expires_at)}",
+        path=path,
+        hint="finish or roll back that one, wait, or break the lease with a reason (break_glass)",
+    )
 
 
 def give_back(path: Path, what: str) -> bool:

@@ -89,9 +89,29 @@ def read(path: Path) -> tuple[Entry, ...]:
     return _entries(data, path)
 
 
+def of_results(found: list[Any], path: Path) -> tuple[Entry, ...]:
+    """Return the entries that :meth:`Entry.result` gave, such as a node's answer; ``path`` is for messages.
+
+    Raise :class:`Damaged` for anything else.
+    """
+    try:
+        lines = [json.dumps({"v": VERSION, **item}, allow_nan=False) for item in found]
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise Damaged("is no record of a node", path=path) from exc
+    return _entries("".join(f"{line}\n" for line in lines).encode(), path)
+
+
 def last(entries: tuple[Entry, ...]) -> str | None:
     """Return the state that holds, ``None`` when there is none yet."""
     return entries[-1].state if entries else None
+
+
+def present(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    """Return the entries of the state that holds, since it began."""
+    begun = len(entries)
+    while begun and entries[begun - 1].state == entries[-1].state:
+        begun -= 1
+    return entries[begun:]
 
 
 def fact(entries: tuple[Entry, ...], name: str) -> Any:
@@ -113,7 +133,7 @@ def append(
     another writer does not come to an end within ``timeout`` seconds.
     """
     require_state(state)
-    told = dict(facts or {})
+    told = plain(facts or {})
     with guarded("write the record", path):
         descriptor = _open(path, owner or files.Owner.of(path.parent))
         try:
@@ -121,12 +141,10 @@ def append(
             data = _read_all(descriptor)
             entries = _entries(data, path)
             before = last(entries)
-            if before == state and _known(entries, told):
+            if known(entries, state, told):
                 return None
             if not may_follow(state, before):
-                raise OutOfTurn(
-                    f"the node is {before or 'not in this rollout'}: it cannot become {state}", path=path
-                )
+                raise out_of_turn(state, before, path)
             entry = Entry(len(entries) + 1, times.now(), state, one_line(by or who(), MAX_WHO), told)
             _write(descriptor, data, entry)
         finally:
@@ -135,15 +153,28 @@ def append(
     return entry
 
 
-def _known(entries: tuple[Entry, ...], facts: Mapping[str, Any]) -> bool:
-    """Whether the present state's entries say all of these facts, the newest word of each counting."""
-    present: dict[str, Any] = {}
-    for entry in entries:
-        if entry.state != entries[-1].state:
-            present.clear()
-        present.update(entry.facts)
-    wanted = json.loads(json.dumps(dict(facts)))
-    return all(name in present and present[name] == value for name, value in wanted.items())
+def out_of_turn(state: str, before: str | None, path: Path) -> OutOfTurn:
+    """Return the error for a state that may not follow."""
+    return OutOfTurn(f"the node is {before or 'not in this rollout'}: it cannot become {state}", path=path)
+
+
+def plain(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return facts as they are once they were written; raise :class:`BadInput` for what JSON cannot hold."""
+    try:
+        found: dict[str, Any] = json.loads(json.dumps(dict(facts), allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise BadInput(f"facts cannot be kept as JSON: {str(exc)[:80]}") from exc
+    return found
+
+
+def known(entries: tuple[Entry, ...], state: str, facts: Mapping[str, Any]) -> bool:
+    """Whether ``state`` holds and its entries say all of these facts, the newest word of each counting."""
+    if last(entries) != state:
+        return False
+    said: dict[str, Any] = {}
+    for entry in present(entries):
+        said.update(entry.facts)
+    return all(name in said and said[name] == value for name, value in plain(facts).items())
 
 
 def _open(path: Path, owner: files.Owner) -> int:
