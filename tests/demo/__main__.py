@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The demonstration: three nodes that write all the time are backed up, rotated, restored, sick and well.
+"""The demonstration: three nodes that write all the time, backed up, rotated, restored, sick, and rolled out to.
 
 Run it with ``make demo``. Everything it makes lies below build/demo; every process it starts it stops again.
 It ends with exit 1, naming what was expected, as soon as anything is not as the text says.
@@ -19,6 +19,7 @@ from pathlib import Path
 
 from tests.simulator import fleet
 
+from .rollout import roll_out
 from .sickness import sick_and_well
 from .stage import DEMO, NODES, Stage, demo_ports, expect, short
 from .stock import manifest_agrees, opens, run, sha256sum, sqlite3, unpack
@@ -43,6 +44,7 @@ def main() -> int:
         rotate(stage, before)
         damage_and_restore(stage, nodes["node2"], before["node2"])
         sick_and_well(stage, nodes)
+        roll_out(stage, nodes)
         pids = [node.pid for node in nodes.values()]
     stage.chapter(f"the nodes are stopped (pids {', '.join(map(str, pids))}); their folders stay")
     stage.closing(time.monotonic() - started)

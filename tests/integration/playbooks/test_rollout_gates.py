@@ -1,0 +1,187 @@
+# Copyright (c) 2026 the vvtv.runbook authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What keeps a rollout from going on: limits, other rollouts, forged or old evidence, a changed artifact."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.helpers import Play
+from tests.integration.rollout_records import SHORT
+from tests.simulator.release import Phase, Release
+
+from .rollout_ground import FORMER, Ground, ground
+
+SICK = {"qa": 0.4}
+_NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+    with ground(tmp_path_factory.mktemp("gates"), 3) as field:
+        yield field
+
+
+@pytest.fixture
+def rollout(three: Ground) -> Iterator[str]:
+    """An id of this test's own; what it left undone is rolled back, so that the next one finds all well."""
+    rollout = f"20260131T13{next(_NUMBERS):02}00Z-gates"
+    three.given["vvtv_rollout_id"] = rollout
+    yield rollout
+    three.change(**SHORT)
+    for node in three.nodes.values():
+        node.faults()
+    if three.store(rollout).path.exists():
+        three.play("rollback", vvtv_reason="the test is over")
+    assert set(three.running().values()) == {FORMER}
+
+
+def release(three: Ground, version: str = "2.0.0", *phases: Phase) -> Path:
+    return three.release(Release(version, phases))
+
+
+def refused(run: Play, *words: str) -> None:
+    assert run.code == 2, run.output
+    for word in words:
+        assert word in run.output, run.output
+
+
+def passed(three: Ground) -> None:
+    run = three.play("canary", vvtv_release=release(three))
+    assert run.code == 0, run.output
+
+
+def test_a_plan_and_check_mode_change_nothing(three: Ground, rollout: str) -> None:
+    before = three.untouched(*three.nodes)
+    shown = three.play("plan", vvtv_release=release(three))
+    assert shown.code == 0, shown.output
+    for word in (rollout, "2.0.0", "node01", "vvtv.runbook.promote"):
+        assert word in shown.output
+    checked = three.play("canary", "--check", vvtv_release=release(three))
+    assert checked.code == 0, checked.output
+    assert three.untouched(*three.nodes) == before
+    assert not three.store(rollout).path.exists()
+
+
+@pytest.mark.parametrize("playbook", ["canary", "rollout"])
+@pytest.mark.parametrize("limit", ["node01", "node02", "node01,node02"])
+def test_a_limit_that_contradicts_the_plan_is_refused(
+    three: Ground, rollout: str, limit: str, playbook: str
+) -> None:
+    before = three.untouched(*three.nodes)
+    refused(
+        three.play(playbook, "--limit", limit, vvtv_release=release(three)), "nothing was changed", "node03"
+    )
+    assert three.untouched(*three.nodes) == before
+
+
+def test_an_artifact_that_changed_after_the_plan_is_refused(three: Ground, rollout: str) -> None:
+    archive = release(three)
+    begun = three.play("canary", vvtv_release=archive, vvtv_wait=False)
+    assert begun.code == 0, begun.output
+    assert three.store(rollout).last()["node01"] == "SOAKING"
+    archive.write_bytes(release(three, "2.0.1").read_bytes())
+    refused(three.play("canary", vvtv_release=archive), "the artifact changed after the plan")
+    assert three.running()["node01"] == "2.0.0"
+
+
+def test_other_hosts_or_durations_than_planned_are_refused(three: Ground, rollout: str) -> None:
+    passed(three)
+    refused(three.play("canary", vvtv_release=release(three), vvtv_canary_soak_hours=0.5), "soak_hours")
+    refused(three.play("canary", vvtv_release=release(three), vvtv_waves=["100%"]), "waves")
+
+
+def test_a_node_that_another_rollout_has_is_left_alone(three: Ground, rollout: str) -> None:
+    begun = three.play("canary", vvtv_release=release(three), vvtv_wait=False)
+    assert begun.code == 0, begun.output
+    link = three.kept("node01", rollout).link
+    other = {"vvtv_rollout_id": "20260131T140000Z-other", "vvtv_release": release(three, "2.5.0")}
+    refused(three.play("canary", **other), f"rollout {rollout} of", "has it until", "vvtv_break_glass")
+    assert three.kept("node01", rollout).link == link
+
+
+def test_two_runs_of_one_rollout_do_not_cross(three: Ground, rollout: str) -> None:
+    archive = release(three)
+    with three.playing("canary", vvtv_release=archive) as first:
+        first.until(lambda: three.kept("node01", rollout).samples >= 1, "the canary soaks")
+        refused(three.play("canary", vvtv_release=archive), "has it until")
+        assert first.finish().code == 0
+    assert three.kept("node01", rollout).states == ["IN_PROGRESS", "SOAKING", "PASSED"]
+
+
+def test_a_station_in_emergency_mode_is_not_restarted(three: Ground, rollout: str) -> None:
+    assert three.play("emergency_on", "--limit", "node01").code == 0
+    before = three.untouched("node01", "node03")
+    refused(three.play("canary", vvtv_release=release(three)), "EMERGENCY", "nothing was changed")
+    assert three.untouched("node01", "node03") == before
+    assert three.play("emergency_off", "--limit", "node01").code == 0
+
+
+def test_a_sick_node_is_not_changed(three: Ground, rollout: str) -> None:
+    three.nodes["node01"].faults(buffer=5)
+    before = three.untouched("node01", "node03")
+    refused(three.play("canary", vvtv_release=release(three)), "BUFFER_CRITICAL")
+    assert three.untouched("node01", "node03") == before
+
+
+def test_forged_evidence_promotes_nothing(three: Ground, rollout: str) -> None:
+    passed(three)
+    before = three.untouched("node02", "node03")
+    evidence = three.store(rollout).path / "evidence/node01/result.env"
+    honest = evidence.read_text()
+    evidence.chmod(0o640)
+    evidence.write_text(honest.replace("status=PASS", "status=PASS\nreason=none"))
+    refused(three.play("promote"), "its evidence in the store is not what was fetched")
+    evidence.write_text(honest)
+    refused(three.play("promote", vvtv_evidence_max_age_hours=0.0001), "it passed", "is the most")
+    assert three.untouched("node02", "node03") == before
+    assert three.store(rollout).last() == {"node01": "PASSED"}
+
+
+def test_a_canary_that_is_sick_now_is_not_promoted(three: Ground, rollout: str) -> None:
+    passed(three)
+    three.nodes["node01"].faults(buffer=5)
+    before = three.untouched("node02", "node03")
+    lax = three.play("promote", vvtv_promote_strict=False)
+    assert lax.code == 0, lax.output
+    assert three.kept("node01", rollout).result["promotion_status"] == "BLOCKED"
+    refused(three.play("promote"), "BUFFER_CRITICAL")
+    assert three.untouched("node02", "node03") == before
+    assert [one["status"] for one in three.store(rollout).promotions] == ["BLOCKED"]
+
+
+def test_nothing_is_promoted_before_the_canary_has_passed(three: Ground, rollout: str) -> None:
+    refused(three.play("promote"), rollout)
+    begun = three.play("canary", vvtv_release=release(three), vvtv_wait=False)
+    assert begun.code == 0, begun.output
+    before = three.untouched("node02", "node03", but=["runtime/baseline", "runtime/runbook.lock"])
+    refused(three.play("promote"), "SOAKING")
+    after = three.untouched("node02", "node03", but=["runtime/baseline", "runtime/runbook.lock"])
+    assert after == before
+
+
+def test_a_stopped_line_stops(three: Ground, rollout: str) -> None:
+    three.record_dir.mkdir(exist_ok=True)
+    stop = three.record_dir / "STOP"
+    stop.write_text("the final is on\n")
+    before = three.untouched("node01", "node03")
+    refused(three.play("canary", vvtv_release=release(three)), "the line is stopped: the final is on")
+    assert three.untouched("node01", "node03") == before
+    stop.unlink()
+    passed(three)
+
+
+def test_the_record_is_plain_to_read(three: Ground, rollout: str) -> None:
+    passed(three)
+    store = three.store(rollout)
+    assert store.plan["canaries"] == ["node01"]
+    assert store.states("node01") == ["IN_PROGRESS", "SOAKING", "PASSED"]
+    lease = json.loads((three.nodes["node01"].root / "runtime/runbook.rollout.json").read_text())
+    assert lease["what"] == rollout

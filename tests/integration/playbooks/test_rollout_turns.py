@@ -1,0 +1,121 @@
+# Copyright (c) 2026 the vvtv.runbook authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Rollouts from end to end over simulated nodes: a good candidate goes everywhere, a bad one goes back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.helpers import Play, sha256sum
+from tests.integration.rollout_records import WATCHED, assert_same
+from tests.simulator.release import Phase, Release
+
+from .rollout_ground import FORMER, Ground, ground
+
+GOOD, BAD = Release("2.0.0"), Release("2.1.0", (Phase(3, {"qa": 0.4}),))
+
+
+@pytest.fixture
+def eight(tmp_path: Path) -> Iterator[Ground]:
+    with ground(tmp_path, 8) as field:
+        yield field
+
+
+def rest(field: Ground) -> dict[str, str]:
+    """All that could have been touched on hosts that are no canaries; the baseline host is watched."""
+    return {
+        **field.untouched("node02", but=WATCHED),
+        **field.untouched(*(name for name in field.nodes if name not in ("node01", "node02"))),
+    }
+
+
+def done(run: Play) -> Play:
+    assert run.code == 0, run.output
+    return run
+
+
+def test_a_good_candidate_goes_to_the_canary_and_then_in_waves_to_all(eight: Ground) -> None:
+    archive = eight.release(GOOD)
+    before = rest(eight)
+    done(eight.play("canary", vvtv_release=archive))
+    store = eight.store()
+    assert (store.last()["node01"], eight.kept("node01").states[-1]) == ("PASSED", "PASSED")
+    assert eight.running() == {**dict.fromkeys(eight.nodes, FORMER), "node01": GOOD.version}
+    assert_same(before, rest(eight))
+    result = eight.kept("node01").result
+    assert (result["status"], result["rollback_applied"], result["verdict"]) == ("PASS", "0", "PASS")
+    assert eight.kept("node01").summary["verdict"] == "PASS"
+    assert int(eight.kept("node01").summary["samples"]) >= 3
+    assert result["release_sha256"] == sha256sum(archive)
+
+    done(eight.play("promote"))
+    assert set(eight.running().values()) == {GOOD.version}
+    assert set(eight.links().values()) == {f"releases/{GOOD.version}"}
+    assert set(store.last().values()) == {"PROMOTED"}
+    assert list(store.last()) == list(eight.nodes)
+    for name in eight.nodes:
+        kept = eight.kept(name)
+        assert kept.states == ["IN_PROGRESS", "SOAKING", "PASSED", "PROMOTED"]
+        (promotion,) = kept.promotions
+        assert (promotion["status"], promotion["rollout"]) == ("PROMOTED", store.rollout)
+    assert [len(wave) for wave in store.plan["waves"]] == [1, 1, 5]
+    # Each wave began when the one before had been promoted.
+    begun = {name: eight.kept(name).facts["release_id"] for name in eight.nodes}
+    assert set(begun.values()) == {GOOD.version}
+
+    again = done(eight.play("promote"))
+    assert [again.count(name, "changed") for name in eight.nodes] == [0] * 8
+
+
+def test_a_bad_candidate_is_caught_on_the_canary_and_the_rest_is_byte_for_byte_the_same(
+    eight: Ground,
+) -> None:
+    before = rest(eight)
+    card = sha256sum(eight.nodes["node01"].owner_card)
+    plans = eight.plans("node01")
+    run = eight.play("canary", vvtv_release=eight.release(BAD))
+    assert run.code == 2, run.output
+    assert_same(before, rest(eight))
+    assert "QA" in run.output
+    assert eight.running() == dict.fromkeys(eight.nodes, FORMER)
+    assert set(eight.links().values()) == {f"releases/{FORMER}"}
+    kept = eight.kept("node01")
+    assert kept.states == ["IN_PROGRESS", "SOAKING", "FAILED", "ROLLED_BACK"]
+    assert eight.store().last()["node01"] == "ROLLED_BACK"
+    assert kept.result["status"] == "FAIL_ROLLBACK_APPLIED"
+    assert kept.summary["verdict"] == "FAIL"
+    assert sha256sum(eight.nodes["node01"].owner_card) == card
+    assert eight.plans("node01") >= plans
+
+    # It is over: neither promotes nor begins again under its id.
+    refused = eight.play("promote")
+    assert refused.code == 2
+    refused = eight.play("canary", vvtv_release=eight.release(BAD))
+    assert refused.code == 2
+    assert_same(before, rest(eight))
+    assert eight.running() == dict.fromkeys(eight.nodes, FORMER)
+
+
+def test_after_its_promotion_a_candidate_goes_back_on_request_the_last_host_first(tmp_path: Path) -> None:
+    with ground(tmp_path, 3) as field:
+        plans = {name: field.plans(name) for name in field.nodes}
+        done(field.play("canary", vvtv_release=field.release(GOOD)))
+        done(field.play("promote"))
+        assert set(field.running().values()) == {GOOD.version}
+        back = done(field.play("rollback", vvtv_reason="viewers complain"))
+        assert re.findall(r"(node\d+) runs as before", back.output) == ["node03", "node02", "node01"]
+        assert set(field.running().values()) == {FORMER}
+        assert set(field.store().last().values()) == {"ROLLED_BACK"}
+        for name in field.nodes:
+            kept = field.kept(name)
+            assert kept.states[-3:] == ["PROMOTED", "FAILED", "ROLLED_BACK"]
+            assert kept.result["reason"] == "viewers complain"
+            assert field.plans(name) >= plans[name]
+        again = done(field.play("rollback", vvtv_reason="viewers complain"))
+        assert [again.count(name, "changed") for name in field.nodes] == [0, 0, 0]
