@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 tool := ./tests/tools
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit sanity integration fleet build bench clean
+.PHONY: help setup demo test lint unit sanity integration fleet molecule build bench clean
 
 help:         ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS=$$'\t' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -28,8 +28,12 @@ sanity: setup ## ansible-test sanity, on the newest and the oldest ansible-core
 integration: setup ## modules and playbooks against simulated nodes
 	@$(tool)/integration.sh
 
-fleet: setup  ## real nodes: systemd and sshd in containers, over SSH, and what breaks them
+fleet: setup  ## real nodes: systemd and sshd in containers, over SSH; what breaks them; and molecule
 	@$(tool)/fleet.sh
+	@$(tool)/molecule.sh
+
+molecule: setup ## of these the Molecule scenarios alone, on the newest and the oldest ansible-core
+	@$(tool)/molecule.sh
 
 build: setup  ## the collection's tarball, installed elsewhere and tried there
 	@$(tool)/build.sh

@@ -12,7 +12,10 @@ from dataclasses import fields
 from typing import Any
 
 from ._core.health import FAIL_ON, QA_BASELINES, Thresholds
+from ._core.health_check import scope_from, thresholds_from
 from ._core.sample import Scope
+
+__all__ = ["health_options", "scope_from", "thresholds_from"]
 
 _LIMITS = Thresholds()
 _SCOPE = Scope()
@@ -28,17 +31,3 @@ def health_options() -> dict[str, Any]:
         if name in choices:
             spec[name]["choices"] = choices[name]
     return spec
-
-
-def thresholds_from(params: dict[str, Any]) -> Thresholds:
-    """Return the thresholds that a module's parameters name."""
-    return Thresholds(**{one.name: params[one.name] for one in fields(Thresholds)})
-
-
-def scope_from(params: dict[str, Any]) -> Scope:
-    """Return how far back a module's parameters let us look."""
-    return Scope(
-        discovery_window_hours=params["discovery_window_hours"],
-        qa_history_hours=params["qa_history_hours"],
-        newest=max(_SCOPE.newest, params["fallback_growth_samples"]),
-    )

@@ -34,6 +34,8 @@ options:
   src:
     description:
       - A file on the node with the card. Must be absolute.
+      - It may be the card in place, such as one that was edited there; then nothing is replaced, and with
+        O(reload=always) the station reads it.
       - Exactly one of O(src) and O(content) is needed.
     type: path
   content:
@@ -127,33 +129,31 @@ error:
       type: bool
 """
 
-import os
 from pathlib import Path
 from typing import Any
 
 from ..module_utils import _adapter, _argspec
-from ..module_utils._core import card_history, files
-from ..module_utils._core import owner_card as card
+from ..module_utils._core import card_change, card_history
 from ..module_utils._core.card_change import RELOADS, Request, install
 from ..module_utils._core.errors import BadInput, require_absolute
+from ..module_utils._core.node import Node
 from ..module_utils._core.outcome import Outcome
 
 
-def given(params: dict[str, Any]) -> tuple[bytes, Path]:
+def given(node: Node, params: dict[str, Any]) -> tuple[bytes | None, Path]:
     """Return the card's bytes and where they come from."""
     src, content = params["src"], params["content"]
     if (src is None) == (content is None):
         raise BadInput("give exactly one of src and content")
     if src is None:
         return content.encode(errors="surrogatepass"), Path("the option content")
-    path = Path(os.path.realpath(require_absolute(src, "src")))
-    return files.read_bounded(path, card.MAX_BYTES), path
+    return card_change.given(node, require_absolute(src, "src"))
 
 
 def operate(params: dict[str, Any], check: bool) -> Outcome:
     node = _argspec.node_at(params)
     request = Request(
-        *given(params),
+        *given(node, params),
         params["keep"],
         params["reload"],
         params["lock_timeout"],

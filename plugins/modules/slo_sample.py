@@ -20,6 +20,9 @@ description:
     M(vvtv.runbook.node_health) has no finding that is critical and none of C(PIPELINE_STALE),
     C(SCHEDULER_LEASE_EXPIRED), C(SCHEDULER_LEASE_MISSING), C(SAMPLE_FROM_FUTURE) and
     C(SCHEDULER_LEASE_FROM_FUTURE).
+  - Give it the thresholds that M(vvtv.runbook.node_health) has. Of them O(buffer_critical),
+    O(commit_interval_minutes), O(stale_grace_minutes) and O(clock_tolerance) decide whether the station is
+    available; the others only say what RV(health) has.
   - Several samplers may run at once. A run that is killed leaves at most half a line, which the next one
     removes.
   - The node's lock is not taken, so that a backup neither waits for a sample nor the other way round.
@@ -27,6 +30,7 @@ extends_documentation_fragment:
   - vvtv.runbook._attributes
   - vvtv.runbook._node
   - vvtv.runbook._api
+  - vvtv.runbook._health
 attributes:
   check_mode:
     support: full
@@ -110,12 +114,12 @@ sample:
       description: Milliseconds until the API had answered; none if it did not.
       type: float
 health:
-  description: The judgement behind it, with the default thresholds.
+  description: The judgement behind it.
   type: dict
   returned: success
   contains:
     healthy:
-      description: Whether no finding is high or critical.
+      description: Whether no finding is of severity O(fail_on) or worse; the task does not fail for one.
       type: bool
     findings:
       description: What is wrong, the worst first, each with C(severity), C(code), C(reason) and C(evidence).
@@ -137,7 +141,7 @@ health:
 
 from typing import Any
 
-from ..module_utils import _adapter, _argspec
+from ..module_utils import _adapter, _argspec, _health_options
 from ..module_utils._core import slo
 from ..module_utils._core.availability_store import KEEP_DAYS
 from ..module_utils._core.outcome import Outcome
@@ -145,13 +149,21 @@ from ..module_utils._core.outcome import Outcome
 
 def operate(params: dict[str, Any], check: bool) -> Outcome:
     request = slo.Request(params["interval"], params["keep_days"], params["lock_timeout"])
-    return slo.take(_argspec.node_at(params), _argspec.api_from(params), request, check)
+    return slo.take(
+        _argspec.node_at(params),
+        _argspec.api_from(params),
+        request,
+        check,
+        _health_options.thresholds_from(params),
+        _health_options.scope_from(params),
+    )
 
 
 def main() -> None:
     spec = {
         **_argspec.node_options(),
         **_argspec.api_options(),
+        **_health_options.health_options(),
         "interval": {"type": "float", "default": slo.INTERVAL},
         "keep_days": {"type": "int", "default": KEEP_DAYS},
     }

@@ -86,7 +86,7 @@ def install_release(node: Machine, archive: Path) -> None:
 
 
 def told(node: Machine) -> dict[str, Any]:
-    """What the station tells of itself, like ``release``, ``phase`` and ``ready``; nothing while it starts."""
+    """What the station tells of itself, like ``release`` and ``phase``; nothing while it starts."""
     said = node.exec("cat", f"{ROOT}/runtime/sim/state.json", check=False).stdout
     found: dict[str, Any] = json.loads(said or "{}")
     return found

@@ -82,10 +82,18 @@ def test_every_test_that_a_guide_names_exists(guide: Path) -> None:
 @named
 def test_every_variable_and_name_on_a_page_exists(page: Path) -> None:
     text = page.read_text()
-    assert set(re.findall(r"\bvvtv_\w+", text)) - variables() == set()
+    # Metrics begin like that and are no variables; the next test is about their names.
+    assert set(re.findall(r"\bvvtv_(?!runbook_)\w+", text)) - variables() == set()
     plugins = names("plugins/modules", ".py") | names("plugins/filter", ".py")
     known = names("playbooks", ".yml") | plugins | names("roles", "") | {"vvtv"}
     assert set(re.findall(r"\bvvtv\.runbook\.(?!git\b)(\w+)", text)) - known == set()
+
+
+def test_the_guide_lists_every_metric_and_no_other() -> None:
+    table = (CHECKOUT / "docs/node.md").read_text().partition("| metric | what |\n")[2].partition("\n\n")[0]
+    first = " ".join(re.findall(r"^\|([^|]+)\|", table, re.MULTILINE))
+    source = (CHECKOUT / "plugins/module_utils/_core/command/metrics.py").read_text()
+    assert set(re.findall(r"`(\w+)`", first)) == set(re.findall(r'(?:one|of_verb|Gauge)\(\s*"(\w+)"', source))
 
 
 @named

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The Molecule scenarios of extensions/molecule on real systemd nodes, with the newest ansible-core and the oldest.
-# Arguments: newest or oldest, for one of them; names of scenarios, for these alone. Needs root. Where containers
-# cannot run it says what is missing and fails.
+# The Molecule scenarios of extensions/molecule on real systemd nodes, with the newest ansible-core and the oldest side
+# by side. Arguments: newest or oldest, for one of them; names of scenarios, for these alone. Needs root. Where
+# containers cannot run it says what is missing and fails.
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
 cd "$root"
@@ -20,6 +20,10 @@ done
 [ ${#scenarios[@]} -gt 0 ] || scenarios=(default keys)
 
 fleet() { "$venv/bin/python" -m tests.fleet "$@"; }
+
+install_packages "$tools/debian-packages-fleet.txt"
+declare -A env=([newest]=$venv [oldest]=$build/venv-oldest)
+case " ${cores[*]} " in *' oldest '*) ensure_oldest ;; esac
 
 step "molecule: what this machine needs"
 fleet check || die "the scenarios need containers, and this machine cannot run them: see above"
@@ -44,44 +48,50 @@ trap down EXIT
 
 # Passes on what molecule says, and tells the time of each phase when it ends.
 exec 3>&1
-times() {
+times() { # NAME
   local line phase='' began=0
   while IFS= read -r line; do
     printf '%s\n' "$line"
     case $line in
       *"] Executing") phase=${line##* > } phase=${phase%]*} began=${EPOCHREALTIME/./} ;;
       *"] Executed: "*)
-        [ -z "$phase" ] || printf '  %-12s %5d.%d s  %s\n' "$phase" $(((${EPOCHREALTIME/./} - began) / 1000000)) \
-          $(((${EPOCHREALTIME/./} - began) / 100000 % 10)) "${line##*] Executed: }" >&3
+        [ -z "$phase" ] || printf '  %-16s %-12s %5d.%d s  %s\n' "$1" "$phase" \
+          $(((${EPOCHREALTIME/./} - began) / 1000000)) $(((${EPOCHREALTIME/./} - began) / 100000 % 10)) \
+          "${line##*] Executed: }" >&3
         phase=''
         ;;
     esac
   done
 }
 
-failed=()
-for core in "${cores[@]}"; do
-  env=$venv
-  if [ "$core" = oldest ]; then
-    ensure_oldest
-    env=$build/venv-oldest
+run_scenario() { # CORE SCENARIO
+  local name=$1-$2 log=$logs/molecule-$1-$2.log start=$SECONDS status=0
+  # A lock of ours must not live on in a process that molecule leaves behind.
+  PATH=${env[$1]}/bin:$PATH VVTV_MOLECULE_CORE=$1 MOLECULE_EPHEMERAL_DIRECTORY=$build/molecule/$name \
+    ANSIBLE_HOME=$build/molecule/home-$1 \
+    molecule test --scenario-name "$2" 9>&- </dev/null 2>&1 | times "$name" >"$log" || status=$?
+  # Molecule calls it a success when it finds no test.
+  if [ "$status" = 0 ] && ! grep -qE '[0-9]+ passed in ' "$log"; then
+    say "$name: the verifier ran no test" | tee -a "$log"
+    status=1
   fi
-  for scenario in "${scenarios[@]}"; do
-    step "molecule: $scenario, ansible-core $(core_version "$env/bin/python"), $("$env/bin/python" --version)"
-    log=$logs/molecule-$core-$scenario.log start=$SECONDS status=0
-    # A lock of ours must not live on in a process that molecule leaves behind.
-    PATH=$env/bin:$PATH VVTV_MOLECULE_CORE=$core molecule test --scenario-name "$scenario" 9>&- </dev/null 2>&1 |
-      times >"$log" || status=$?
-    # Molecule calls it a success when it finds no test.
-    if [ "$status" = 0 ] && ! grep -qE '[0-9]+ passed in ' "$log"; then
-      say "the verifier ran no test" | tee -a "$log"
-      status=1
-    fi
-    printf '  %-12s %5d s\n' "all" $((SECONDS - start))
-    if [ "$status" != 0 ]; then
-      tail -n 150 "$log"
-      failed+=("$core-$scenario")
-    fi
-  done
+  [ "$status" = 0 ] || tail -n 150 "$log"
+  printf '  %-16s %-12s %5d   s\n' "$name" "$([ "$status" = 0 ] && echo "all of it" || echo FAILED)" $((SECONDS - start))
+  return "$status"
+}
+
+step "molecule: ${scenarios[*]}"
+declare -A process=()
+for core in "${cores[@]}"; do
+  say "$core: ansible-core $(core_version "${env[$core]}/bin/python"), $("${env[$core]}/bin/python" --version)"
+  (
+    failed=0
+    for scenario in "${scenarios[@]}"; do run_scenario "$core" "$scenario" || failed=1; done
+    exit "$failed"
+  ) &
+  process[$core]=$!
 done
-[ ${#failed[@]} -eq 0 ] || die "molecule: ${failed[*]} failed; all that was said is in build/logs/molecule-*.log"
+
+failed=()
+for core in "${cores[@]}"; do wait "${process[$core]}" || failed+=("$core"); done
+[ ${#failed[@]} -eq 0 ] || die "molecule failed (ansible-core: ${failed[*]}); all that was said is in build/logs/molecule-*.log"

@@ -3,7 +3,7 @@
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
 
-phases=(lint unit build integration demo fleet sanity)
+phases=(lint unit build integration demo fleet molecule sanity)
 times=()
 status=0
 for phase in "${phases[@]}"; do

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -34,11 +34,15 @@ _NOT_TOLD = ("refused", "unauthorized", "clock_skew")
 class Request:
     """The card's bytes and where they come from (for messages).
 
+    ``content`` may be ``None`` for the card that is in place already, such as one that was edited there. It
+    is read under the node's lock: bytes that were read before it would undo what somebody else installs
+    meanwhile.
+
     ``keep`` is how many former cards stay, ``reload`` one of :data:`RELOADS`, ``timeout`` the seconds to wait
     for the node's lock; ``validate_only`` looks at the card and at nothing else.
     """
 
-    content: bytes
+    content: bytes | None
     source: Path
     keep: int = card_history.KEEP
     reload: str = "changed"
@@ -55,9 +59,11 @@ class Request:
 
 @dataclass(frozen=True)
 class Plan:
-    """What has to be done. ``present`` are the bytes of the card in place, ``None`` when there is none;
-    ``owed`` says that a run which broke off may not have told the station of the card in place."""
+    """What has to be done. ``content`` are the bytes of the card that is wanted, ``present`` those of the one
+    in place, ``None`` when there is none; ``owed`` says that a run which broke off may not have told the
+    station of the card in place."""
 
+    content: bytes
     present: bytes | None
     replaces: bool
     reloads: bool
@@ -89,6 +95,14 @@ def owed_marker(node: Node) -> Path:
     return node.runtime / "runbook.reload.json"
 
 
+def given(node: Node, path: Path) -> tuple[bytes | None, Path]:
+    """Return the bytes and the source of a :class:`Request` for the card at ``path`` on the node."""
+    source = Path(os.path.realpath(path))
+    if source == Path(os.path.realpath(node.owner_card)):
+        return None, node.owner_card
+    return files.read_bounded(source, owner_card.MAX_BYTES), source
+
+
 def install(node: Node, api: Api | None, request: Request, check: bool = False) -> Outcome:
     """Bring about that the node's OwnerCard has these bytes and that the station was told.
 
@@ -97,12 +111,14 @@ def install(node: Node, api: Api | None, request: Request, check: bool = False) 
     ``reloaded``. Raise :class:`InvalidCard` with every broken rule and nothing changed, and
     :class:`NotReloaded` with the former card put back.
     """
-    if len(request.content) > owner_card.MAX_BYTES:
-        raise Damaged(f"is larger than {owner_card.MAX_BYTES} bytes", path=request.source)
-    owner_card.parse(request.content, request.source)
+    if request.content is not None:
+        if len(request.content) > owner_card.MAX_BYTES:
+            raise Damaged(f"is larger than {owner_card.MAX_BYTES} bytes", path=request.source)
+        owner_card.parse(request.content, request.source)
     outcome = Outcome()
     if request.validate_only:
-        _describe(node, request, Plan(_present(node), replaces=False, reloads=False, owed=False), outcome)
+        plan = replace(_make_plan(node, request), replaces=False, reloads=False, owed=False)
+        _describe(node, request, plan, outcome)
         return outcome
     if api is None and request.reload != "never":
         raise BadInput("a reload needs the control API")
@@ -133,17 +149,22 @@ def _present(node: Node) -> bytes | None:
 
 
 def _make_plan(node: Node, request: Request) -> Plan:
-    present, owed = _present(node), owed_marker(node).exists()
-    replaces = present != request.content
+    owed = owed_marker(node).exists()
+    if request.content is None:
+        content = owner_card.read(node.owner_card)
+        present: bytes | None = content
+    else:
+        content, present = request.content, _present(node)
+    replaces = present != content
     wanted = {"changed": replaces or owed, "always": True, "never": False}
-    return Plan(present, replaces, wanted[request.reload], owed)
+    return Plan(content, present, replaces, wanted[request.reload], owed)
 
 
 def _describe(node: Node, request: Request, plan: Plan, outcome: Outcome) -> None:
     before = plan.present
     outcome.facts.update(
         path=os.fspath(node.owner_card),
-        sha256=files.sha256_hex(request.content),
+        sha256=files.sha256_hex(plan.content),
         sha256_before=None if before is None else files.sha256_hex(before),
         previous=None,
         reloaded=plan.reloads,
@@ -154,7 +175,7 @@ def _describe(node: Node, request: Request, plan: Plan, outcome: Outcome) -> Non
                 "before_header": f"{node.owner_card} (present)",
                 "after_header": f"{node.owner_card} (from {request.source})",
                 "before": _shown(before or b""),
-                "after": _shown(request.content),
+                "after": _shown(plan.content),
             }
         )
 
@@ -195,7 +216,7 @@ def _apply(node: Node, api: Api | None, request: Request, plan: Plan, outcome: O
     if plan.reloads:
         _owe(node, owner)
     if plan.replaces:
-        _replace(node, request.content, owner)
+        _replace(node, plan.content, owner)
         outcome.did(f"replaced {node.owner_card}")
     if plan.reloads and api is not None:
         try:

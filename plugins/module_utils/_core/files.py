@@ -10,6 +10,7 @@ intent (:class:`Intent`): once it is on disk, the move can always be finished by
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -18,7 +19,7 @@ import shutil
 import signal
 import stat
 import sys
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,6 +134,11 @@ def remove(path: Path) -> bool:
             path.unlink()
         except FileNotFoundError:
             return False
+        except OSError as exc:
+            # A file system that is read only refuses before it looks whether there is such a file.
+            if exc.errno == errno.EROFS and not os.path.lexists(path):
+                return False
+            raise
     return True
 
 
@@ -142,8 +148,13 @@ def remove_tree(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def read_bounded(path: Path, limit: int) -> bytes:
-    """Return the content of a regular file of at most ``limit`` bytes; symbolic links are refused."""
+def read_bounded(
+    path: Path, limit: int, accept: Callable[[os.stat_result, Path], None] | None = None
+) -> bytes:
+    """Return the content of a regular file of at most ``limit`` bytes; symbolic links are refused.
+
+    ``accept`` may raise for the very file that is read, whatever has its name a moment later.
+    """
     with guarded("read", path):
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -151,10 +162,13 @@ def read_bounded(path: Path, limit: int) -> bytes:
             if path.is_symlink():
                 raise Damaged("is a symbolic link, not a file", path=path) from exc
             raise
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
             os.close(descriptor)
             raise Damaged("is not a regular file", path=path)
         with os.fdopen(descriptor, "rb") as source:
+            if accept is not None:
+                accept(found, path)
             data = source.read(limit + 1)
     if len(data) > limit:
         raise Damaged(f"is larger than {limit} bytes", path=path)

@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from math import isfinite
 from typing import Any
 
@@ -31,6 +32,20 @@ class Unhealthy(RunbookError):
     def __init__(self, msg: str, facts: dict[str, Any], **where: Any) -> None:
         super().__init__(msg, **where)
         self.facts = facts
+
+
+def thresholds_from(values: Mapping[str, Any]) -> Thresholds:
+    """Return the thresholds among these values by name, which must all be there; others may be there too."""
+    return Thresholds(**{one.name: values[one.name] for one in fields(Thresholds)})
+
+
+def scope_from(values: Mapping[str, Any]) -> Scope:
+    """Return how far back such values say to look: as far as the thresholds need it."""
+    return Scope(
+        discovery_window_hours=values["discovery_window_hours"],
+        qa_history_hours=values["qa_history_hours"],
+        newest=max(Scope().newest, values["fallback_growth_samples"]),
+    )
 
 
 @dataclass(frozen=True)

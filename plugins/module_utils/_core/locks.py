@@ -15,22 +15,39 @@ import json
 import os
 import pwd
 import socket
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from . import files, times
-from .errors import Busy, guarded
+from .errors import Busy, DiskFull, guarded
 from .node import Node
 
 _POLL_SECONDS = 0.05
 _MAX_HOLDER = 4096
 
 
+class _Lent(threading.local):
+    """The locks that operations of this thread may work under: who holds them calls these operations."""
+
+    def __init__(self) -> None:
+        self.files: set[tuple[int, Path]] = set()
+
+
+_lent = _Lent()
+
+
 @contextmanager
 def node_lock(node: Node, purpose: str, timeout: float) -> Iterator[None]:
-    """Hold the node's lock; wait up to ``timeout`` seconds, then raise :class:`Busy` naming the holder."""
+    """Hold the node's lock; wait up to ``timeout`` seconds, then raise :class:`Busy` naming the holder.
+
+    Inside :func:`lent` it is held already.
+    """
+    if _mark(node) in _lent.files:
+        yield
+        return
     owner = node.owner()
     files.make_folder(node.runtime, 0o755, owner)
     deadline = time.monotonic() + timeout
@@ -47,11 +64,32 @@ def node_lock(node: Node, purpose: str, timeout: float) -> Iterator[None]:
                 raise
             os.close(descriptor)
     try:
-        _write_holder(descriptor, purpose)
+        # On a full disk the lock holds without a name: whoever wants to free some space must get it.
+        with suppress(DiskFull), guarded("name the lock's holder", node.lock_file):
+            _write_holder(descriptor, purpose)
         yield
     finally:
         os.ftruncate(descriptor, 0)
         os.close(descriptor)
+
+
+@contextmanager
+def lent(node: Node) -> Iterator[None]:
+    """Let operations that take the node's lock work under the caller's, which must hold it, in this thread.
+
+    So that several of them are one operation to everybody else.
+    """
+    mark = _mark(node)
+    _lent.files.add(mark)
+    try:
+        yield
+    finally:
+        _lent.files.discard(mark)
+
+
+def _mark(node: Node) -> tuple[int, Path]:
+    """A child process that was forked has borrowed nothing."""
+    return os.getpid(), node.lock_file
 
 
 def _open(path: Path, owner: files.Owner) -> int:

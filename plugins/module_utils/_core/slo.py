@@ -26,7 +26,7 @@ from .errors import RunbookError
 from .health import Finding, Health, Thresholds, judge
 from .node import Node
 from .outcome import Outcome
-from .sample import Questions, Sample, take_sample
+from .sample import Questions, Sample, Scope, take_sample
 
 INTERVAL = 60.0
 
@@ -91,14 +91,19 @@ def availability_of(sample: Sample, health: Health, interval: float) -> Availabi
 
 
 def take(
-    node: Node, api: Questions, request: Request, check: bool, thresholds: Thresholds | None = None
+    node: Node,
+    api: Questions,
+    request: Request,
+    check: bool,
+    thresholds: Thresholds | None = None,
+    scope: Scope | None = None,
 ) -> Outcome:
     """Sample the node's availability and append it to the node's store; ``check`` looks and appends nothing.
 
     A station that is not available is a good sample. What is raised is about the store:
     :class:`Busy`, :class:`DiskFull`, :class:`Denied`.
     """
-    sample = take_sample(node, api, request.timeout)
+    sample = take_sample(node, api, request.timeout, scope=scope)
     health = judge(sample, thresholds)
     found = availability_of(sample, health, request.interval)
     path = availability_store.path_of(node, found.at)

@@ -18,7 +18,8 @@ from tests.fleet.fleet import Fleet
 from tests.fleet.host import run
 from tests.fleet.node import Node
 from tests.integration.controllers import Controller, until
-from tests.integration.rollout_records import ROLLOUT, SHORT, Kept, Store, fingerprint
+from tests.integration.helpers import Play
+from tests.integration.rollout_records import ROLLOUT, SHORT, WATCHED, Kept, Store, fingerprint
 from tests.simulator.release import Release
 
 FORMER = "1.0.0"
@@ -89,6 +90,29 @@ class RolloutFleet(Controller):
             host: self.fleet[host].sh(_OUTSIDE) + fingerprint(self.fleet[host].disk / "vvtv", but)
             for host in hosts
         }
+
+    def rest(self) -> dict[str, str]:
+        """The same of all nodes but the canary; node2, the baseline host, is watched meanwhile."""
+        others = [node.name for node in self.fleet if node.name not in ("node1", "node2")]
+        return {**self.untouched("node2", but=WATCHED), **self.untouched(*others)}
+
+
+def done(run: Play) -> Play:
+    """A run that ended well."""
+    assert run.code == 0, run.output
+    return run
+
+
+@contextlib.contextmanager
+def one_rollout(field: RolloutFleet, rollout: str) -> Iterator[str]:
+    """An id of a test's own; what it left undone is rolled back, so that the next one finds all well."""
+    field.given["vvtv_rollout_id"] = rollout
+    yield rollout
+    if set(field.store(rollout).last().values()) - {"ROLLED_BACK"}:
+        done(field.play("rollback", vvtv_reason="the test is over"))
+    for node in field.fleet:
+        station.wait_answers(node)
+    assert set(field.running().values()) == {FORMER}
 
 
 def _prepare(node: Node, archive: Path) -> None:

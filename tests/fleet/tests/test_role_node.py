@@ -325,7 +325,7 @@ def test_only_a_sample_that_failed_is_in_the_journal(one: Node) -> None:
         """What the journal has of a sample, taken with something in place of its store."""
         sample = "systemctl start vvtv-runbook-slo-sample || true"
         return one.sh(
-            f"cursor=$(journalctl -n 0 --show-cursor | sed 's/^-- cursor: //'); {store}; {sample};"
+            f"cursor=$(journalctl -n 1 --show-cursor | sed -n 's/^-- cursor: //p'); {store}; {sample};"
             ' journalctl --no-pager --quiet --after-cursor "$cursor" --unit vvtv-runbook-slo-sample'
         )
 

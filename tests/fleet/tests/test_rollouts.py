@@ -16,16 +16,14 @@ import pytest
 from tests.fleet import check, station
 from tests.fleet import fleet as fleets
 from tests.integration.controllers import until
-from tests.integration.helpers import Play
-from tests.integration.rollout_records import WATCHED, assert_same
+from tests.integration.rollout_records import assert_same
 from tests.simulator.release import Phase, Release
 
-from .rollout_fleet import FORMER, RolloutFleet, rollouts
+from .rollout_fleet import FORMER, RolloutFleet, done, one_rollout, rollouts
 
 SICK = {"qa": 0.4}
 #: A guard that fires soon after the soak should have ended.
 GUARD = {"vvtv_guard_margin_minutes": 0, "vvtv_ready_secs": 20}
-
 
 _MINUTES = itertools.count()
 
@@ -39,38 +37,21 @@ def field() -> Iterator[RolloutFleet]:
 
 @pytest.fixture
 def rollout(field: RolloutFleet) -> Iterator[str]:
-    """An id of this test's own; what it left undone is rolled back, so that the next one finds all well."""
-    rollout = f"20260131T12{next(_MINUTES):02}00Z-fleet"
-    field.given["vvtv_rollout_id"] = rollout
-    yield rollout
-    if field.store(rollout).path.exists():
-        field.play("rollback", vvtv_reason="the test is over")
-    for node in field.fleet:
-        station.wait_answers(node)
-    assert set(field.running().values()) == {FORMER}
-
-
-def rest(field: RolloutFleet) -> dict[str, str]:
-    """All that could have been touched on hosts that are no canaries; the baseline host is watched."""
-    return {**field.untouched("node2", but=WATCHED), **field.untouched("node3")}
-
-
-def done(run: Play) -> Play:
-    assert run.code == 0, run.output
-    return run
+    with one_rollout(field, f"20260131T12{next(_MINUTES):02}00Z-fleet") as rollout:
+        yield rollout
 
 
 def test_a_good_candidate_goes_everywhere_and_every_guard_is_confirmed(
     field: RolloutFleet, rollout: str
 ) -> None:
-    before = rest(field)
+    before = field.rest()
     with field.playing("canary", vvtv_release=field.release(Release("2.0.0"))) as running:
         running.until(lambda: field.kept("node1", rollout).states[-1:] == ["SOAKING"], "the canary soaks")
         assert field.guard("node1", rollout)["ActiveState"] == "active"
         assert field.running()["node1"] == "2.0.0"
         done(running.finish())
     assert field.guard("node1", rollout)["LoadState"] == "not-found"
-    assert_same(before, rest(field))
+    assert_same(before, field.rest())
     done(field.play("promote"))
     assert set(field.running().values()) == {"2.0.0"}
     assert set(field.store(rollout).last().values()) == {"PROMOTED"}
@@ -81,11 +62,11 @@ def test_a_good_candidate_goes_everywhere_and_every_guard_is_confirmed(
 def test_a_bad_candidate_goes_back_and_the_rest_is_byte_for_byte_the_same(
     field: RolloutFleet, rollout: str
 ) -> None:
-    before = rest(field)
+    before = field.rest()
     run = field.play("canary", vvtv_release=field.release(Release("2.1.0", (Phase(4, SICK),))))
     assert run.code == 2, run.output
     assert field.kept("node1", rollout).states == ["IN_PROGRESS", "SOAKING", "FAILED", "ROLLED_BACK"]
-    assert_same(before, rest(field))
+    assert_same(before, field.rest())
     assert set(field.running().values()) == {FORMER}
     assert field.guard("node1", rollout)["LoadState"] == "not-found"
 
@@ -93,7 +74,7 @@ def test_a_bad_candidate_goes_back_and_the_rest_is_byte_for_byte_the_same(
 def test_a_candidate_that_crashes_again_and_again_goes_back(field: RolloutFleet, rollout: str) -> None:
     """systemd refuses to start a unit that was started too often: the way back must not be refused."""
     crashes = Release("2.2.0", (Phase(0.2, {"crash": "now"}),))
-    run = field.play("canary", vvtv_release=field.release(crashes))
+    run = field.play("canary", vvtv_release=field.release(crashes), vvtv_ready_secs=8)
     assert run.code == 2, run.output
     assert field.kept("node1", rollout).states[-1] == "ROLLED_BACK"
     station.wait_answers(field.fleet["node1"])

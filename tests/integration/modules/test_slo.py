@@ -91,6 +91,12 @@ def test_a_station_in_emergency_mode_is_available(node: fleet.Node) -> None:
     assert (found["available"], found["state"]) == (True, "EMERGENCY")
 
 
+def test_the_thresholds_of_health_decide_here_too(node: fleet.Node) -> None:
+    seen = sample(node, buffer_target=2000, buffer_critical=1000)
+    assert seen["sample"]["reasons"] == ["BUFFER_CRITICAL"]
+    assert sample(node)["sample"]["available"]
+
+
 def test_a_station_with_poor_quality_is_available(node: fleet.Node) -> None:
     node.faults(qa=0.1)
     found = sample(node)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import stat
@@ -16,7 +17,12 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.vvtv.runbook.plugins.module_utils._core import files
-from ansible_collections.vvtv.runbook.plugins.module_utils._core.errors import BadInput, Damaged, DiskFull
+from ansible_collections.vvtv.runbook.plugins.module_utils._core.errors import (
+    BadInput,
+    Damaged,
+    DiskFull,
+    RunbookError,
+)
 
 ME = files.Owner(os.getuid(), os.getgid())
 
@@ -184,3 +190,18 @@ def test_a_folder_where_a_file_belongs_is_refused_and_not_left_open(tmp_path: Pa
     with pytest.raises(Damaged, match="is not a regular file"):
         files.read_bounded(tmp_path, 10)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_file_that_is_not_there_is_removed_on_a_read_only_file_system_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a file system refuses before it looks; it is played, since only root can make one."""
+
+    def refuse(path: Path) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    (tmp_path / "there").touch()
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert not files.remove(tmp_path / "gone")
+    with pytest.raises(RunbookError, match="[Rr]ead-only"):
+        files.remove(tmp_path / "there")

@@ -26,7 +26,7 @@ from ansible_collections.vvtv.runbook.plugins.module_utils._core.availability im
     Objective,
 )
 from ansible_collections.vvtv.runbook.plugins.module_utils._core.control_answers import Alert, Status
-from ansible_collections.vvtv.runbook.plugins.module_utils._core.findings import Finding
+from ansible_collections.vvtv.runbook.plugins.module_utils._core.findings import Finding, Thresholds
 from ansible_collections.vvtv.runbook.plugins.module_utils._core.node import Node
 from tests.simulator import clock, database, owner_card
 
@@ -92,6 +92,13 @@ def test_a_node_in_order_is_available(node: Node) -> None:
     assert (found.available, found.reasons, found.state) == (True, (), "RUNNING")
     assert found.buffer is not None
     assert found.latency_ms is not None
+
+
+def test_a_buffer_that_these_thresholds_call_critical_is_an_outage(node: Node) -> None:
+    limits = Thresholds(buffer_target=2000, buffer_critical=1000)
+    outcome = slo.take(node, Station(node), slo.Request(timeout=1), True, limits)
+    assert outcome.facts["sample"]["reasons"] == ["BUFFER_CRITICAL"]
+    assert not outcome.facts["sample"]["available"]
 
 
 def test_emergency_mode_is_no_outage(node: Node) -> None:

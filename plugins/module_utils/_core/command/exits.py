@@ -13,6 +13,7 @@ from typing import ClassVar
 from ..errors import BadInput, Busy, RunbookError
 from ..health_check import Unhealthy
 from ..slo import BelowTarget
+from ..soak.control import NotPassed
 
 DONE = 0
 FAILED = 1
@@ -30,7 +31,8 @@ MEANINGS: dict[int, str] = {
     BAD_INPUT: "what was given cannot be used: an option, a variable, the configuration, a file named in it "
     "or on the command line; nothing was done",
     UNCONFIRMED: "nothing was done: it needs --yes",
-    SICK: "the node is not healthy, or its availability misses the target or is unknown",
+    SICK: "the node is not healthy, its availability misses the target or is unknown, or its soak did not "
+    "pass",
     BUSY: "somebody else held the node or its database until --lock-timeout was over",
     HANGUP: "ended by SIGHUP; the node is in its old state or the new one, run it again",
     INTERRUPTED: "the same by SIGINT (Ctrl-C)",
@@ -58,7 +60,7 @@ def code_of(error: RunbookError, given: Collection[str]) -> int:
         return UNCONFIRMED
     if isinstance(error, Busy):
         return BUSY
-    if isinstance(error, (Unhealthy, BelowTarget)):
+    if isinstance(error, (Unhealthy, BelowTarget, NotPassed)):
         return SICK
     if isinstance(error, BadInput) or error.path in given:
         return BAD_INPUT

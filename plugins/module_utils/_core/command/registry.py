@@ -7,8 +7,10 @@
 from __future__ import annotations
 
 from .verb import Verb
-from .verbs import about, availability, backups, control, health, keys
+from .verbs import about, availability, backups, control, health, keys, releases, soaks
 
 VERBS: dict[str, Verb] = {
-    verb.name: verb for group in (backups, keys, health, availability, control, about) for verb in group.VERBS
+    verb.name: verb
+    for group in (backups, keys, health, availability, control, releases, soaks, about)
+    for verb in group.VERBS
 }

@@ -178,7 +178,8 @@ class _Run:
         plan = self._decide()
         if plan.changes:
             self._undo(plan)
-        changed_at = times.now() if plan.changes else None
+        applied = self.of_this_attempt(_APPLIED)
+        changed_at = times.parse(applied) if isinstance(applied, str) else times.now()
         wanted = self.request
         health = recovered.wait(
             self.node,
@@ -187,7 +188,7 @@ class _Run:
             wanted.scope,
             wanted.timeout,
             wanted.wait_timeout,
-            changed_at,
+            changed_at if plan.changes else None,
             self.outcome,
         )
         self._finish(plan, health)
@@ -237,7 +238,8 @@ class _Run:
 
     def _plan(self) -> Plan:
         """What differs from before, together with what an attempt before this one found."""
-        known = self.fact(_PLAN) or {}
+        said = self.fact(_PLAN)
+        known = said if isinstance(said, Mapping) else {}
         candidate, before = self.begun.candidate, self.begun.before_release
         release = candidate.release_id is not None and (
             releases.in_force(self.shelf) != before or station.owes(self.node)
@@ -328,12 +330,13 @@ class _Run:
         if not health.healthy:
             least = self.request.thresholds.unhealthy_from
             self.problems.append(f"the node is not healthy: {summary(health.findings, least)}")
-        state = self.fact(_STATE) if plan.state else None
+        said = self.fact(_STATE) if plan.state else None
+        state = said if isinstance(said, Mapping) else {}
         told = {
             "release": releases.in_force(self.shelf),
             "card_sha256": undo.card_in_place(self.node),
-            "backup": state["backup"] if state else None,
-            "discarded": state["discarded"] if state else None,
+            "backup": state.get("backup"),
+            "discarded": state.get("discarded"),
             "healthy": health.healthy,
             "emergency": health.state == "EMERGENCY",
             "reason": self.fact("reason"),

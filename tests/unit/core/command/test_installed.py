@@ -199,3 +199,33 @@ def test_an_engine_behind_a_link_is_loaded_from_where_it_lies(installed: Install
     copy.program.write_text(installed.program.read_text().replace(str(installed.folder), str(tmp_path)))
     copy.program.chmod(0o755)
     assert copy("version", "--json").json()["engine"] == str(tmp_path / "first/vvtv_runbook")
+
+
+#: Stands for an engine: while it runs another one takes its place, and only then it loads the rest of itself.
+_SWITCHED = """
+import os, sys
+
+def run():
+    os.replace(sys.argv[1], sys.argv[2])
+    from vvtv_runbook import late
+    print(late.NAME)
+    return 0
+"""
+
+
+def test_a_run_keeps_the_engine_that_it_began_with(installed: Installed) -> None:
+    lib = installed.folder / "switched"
+    for name in ("former", "fresh"):
+        command = lib / name / "vvtv_runbook/command"
+        command.mkdir(parents=True)
+        for folder in (command, command.parent):
+            (folder / "__init__.py").touch()
+        (command / "main.py").write_text(_SWITCHED)
+        (command.parent / "late.py").write_text(f"NAME = {name!r}\n")
+    link, other = lib / "vvtv_runbook", lib / "next"
+    link.symlink_to("former/vvtv_runbook")
+    other.symlink_to("fresh/vvtv_runbook")
+    program = installed.folder / "switched.sh"
+    program.write_text(installed.program.read_text().replace(str(installed.lib), str(lib)))
+    done = subprocess.run(["sh", program, other, link], capture_output=True, text=True, check=True, env={})
+    assert (done.stdout, os.readlink(link)) == ("former\n", "fresh/vvtv_runbook")

@@ -23,6 +23,7 @@ from ansible_collections.vvtv.runbook.plugins.module_utils._core.command import 
 from ansible_collections.vvtv.runbook.plugins.module_utils._core.command.registry import VERBS
 from ansible_collections.vvtv.runbook.plugins.module_utils._core.command.verb import Verb
 from ansible_collections.vvtv.runbook.plugins.module_utils._core.command.version import VERSION
+from ansible_collections.vvtv.runbook.plugins.module_utils._core.soak import control
 
 from .installed import CHECKOUT, Installed
 from .test_settings import said
@@ -185,7 +186,7 @@ def test_every_error_has_a_code_that_says_what_it_is(kind: type[errors.RunbookEr
         wanted = exits.UNCONFIRMED
     elif issubclass(kind, errors.Busy):
         wanted = exits.BUSY
-    elif issubclass(kind, (health_check.Unhealthy, slo.BelowTarget)):
+    elif issubclass(kind, (health_check.Unhealthy, slo.BelowTarget, control.NotPassed)):
         wanted = exits.SICK
     elif issubclass(kind, errors.BadInput):
         wanted = exits.BAD_INPUT

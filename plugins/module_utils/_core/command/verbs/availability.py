@@ -14,6 +14,7 @@ from ...outcome import Outcome
 from .. import exits, shared, show
 from ..settings import switch
 from ..verb import Call, Verb
+from .health import limits
 
 
 def objective(call: Call) -> availability.Objective:
@@ -24,7 +25,7 @@ def objective(call: Call) -> availability.Objective:
 
 def _take(call: Call) -> Outcome:
     request = slo.Request(call["slo.interval"], call["slo.keep_days"], call["lock_timeout"])
-    return slo.take(call.node(), call.api(), request, call.check)
+    return slo.take(call.node(), call.api(), request, call.check, *limits(call))
 
 
 def _taken(facts: Mapping[str, Any]) -> list[str]:
@@ -50,7 +51,14 @@ SLO_SAMPLE = Verb(
     _take,
     _taken,
     options=shared.SAMPLING,
-    shared=(*shared.ASKING, *shared.NODE, *shared.OBJECTIVE, shared.METRICS_DIR),
+    shared=(
+        *shared.ASKING,
+        *shared.NODE,
+        *shared.LIMITS,
+        *shared.SCOPE,
+        *shared.OBJECTIVE,
+        shared.METRICS_DIR,
+    ),
     exits=(exits.BUSY,),
     examples=(("vvtv-runbook slo-sample --interval 60 --quiet", "what a timer runs every minute"),),
     measured="availability",

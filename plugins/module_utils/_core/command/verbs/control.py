@@ -6,17 +6,15 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ... import card_change, card_history, emergency, files, owner_card, times
+from ... import card_change, card_history, emergency, owner_card, times
 from ...errors import Damaged
 from ...outcome import Outcome
 from .. import exits, shared, show
-from ..card_in_place import reload_present
 from ..kinds import PATH, WHOLE, choice
 from ..settings import Setting, switch
 from ..verb import Call, Verb
@@ -91,7 +89,7 @@ EMERGENCY = Verb(
 # --- the OwnerCard ---
 
 
-def _given(call: Call, named: str) -> tuple[bytes, Path]:
+def _given(call: Call, named: str | None) -> tuple[bytes | None, Path]:
     """Return the card's bytes and where they come from."""
     if named == _STDIN:
         source = call.names("standard input")
@@ -99,20 +97,18 @@ def _given(call: Call, named: str) -> tuple[bytes, Path]:
         if len(data) > owner_card.MAX_BYTES:
             raise Damaged(f"is larger than {owner_card.MAX_BYTES} bytes", path=source)
         return data, source
-    path = Path(os.path.realpath(call.names(named)))
-    return files.read_bounded(path, owner_card.MAX_BYTES), path
+    node = call.node()
+    return card_change.given(node, node.owner_card if named is None else call.names(named))
 
 
 def _reload(call: Call) -> Outcome:
     node, named = call.node(), call["file"]
     if named is None and call["reload"] not in (None, "always"):
         raise exits.BadUsage(f"--reload {call['reload']} needs FILE")
-    if named is None and not call["validate_only"]:
-        return reload_present(node, call.api(signed=True), call["lock_timeout"], call.check)
     request = card_change.Request(
-        *_given(call, os.fspath(node.owner_card) if named is None else named),
+        *_given(call, named),
         call["keep"],
-        call["reload"] or "changed",
+        call["reload"] or ("always" if named is None else "changed"),
         call["lock_timeout"],
         call["validate_only"],
     )

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -25,13 +24,15 @@ from ..verb import Call, Verb
 # --- health ---
 
 
+def limits(call: Call) -> tuple[Thresholds, Scope]:
+    """Return from where on the node counts as sick, and how far back to look."""
+    values = {one.short: call[one.name] for one in (*shared.SCOPE, *shared.LIMITS)}
+    return health_check.thresholds_from(values), health_check.scope_from(values)
+
+
 def _check(call: Call) -> Outcome:
-    limits = {one.name: call[f"thresholds.{one.name}"] for one in fields(Thresholds)}
-    scope = {one.short: call[one.name] for one in shared.SCOPE}
-    newest = max(Scope().newest, limits["fallback_growth_samples"])
     request = health_check.Request(
-        Thresholds(**limits),
-        Scope(**scope, newest=newest),
+        *limits(call),
         call["integrity"],
         call["lock_timeout"],
         call["wait_timeout"],

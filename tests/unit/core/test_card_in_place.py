@@ -13,11 +13,15 @@ from typing import Any
 import pytest
 
 from ansible_collections.vvtv.runbook.plugins.module_utils._core import card_change, errors, locks, owner_card
-from ansible_collections.vvtv.runbook.plugins.module_utils._core.command.card_in_place import reload_present
 from ansible_collections.vvtv.runbook.plugins.module_utils._core.control_http import ApiFault
 from ansible_collections.vvtv.runbook.plugins.module_utils._core.node import Node
 
-from ..nodes import tree
+from .nodes import make_node, tree
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    return make_node(tmp_path / "node")
 
 
 class Station:
@@ -35,8 +39,9 @@ class Station:
 
 
 def reload(node: Node, station: Any, check: bool = False) -> Any:
-    """Reload as the verb does."""
-    return reload_present(node, station, 10, check)
+    """Reload as verb and module do."""
+    request = card_change.Request(*card_change.given(node, node.owner_card), reload="always", timeout=10)
+    return card_change.install(node, station, request, check)
 
 
 def test_the_station_reads_the_card_in_place(node: Node) -> None:
@@ -70,6 +75,15 @@ def test_an_invalid_card_leaves_the_station_alone(node: Node) -> None:
     with pytest.raises(errors.NotFound):
         reload(node, station)
     assert station.read == []
+
+
+def test_a_way_to_the_card_in_place_is_the_card_in_place(node: Node, tmp_path: Path) -> None:
+    (tmp_path / "way").symlink_to(node.owner_card.parent)
+    way = tmp_path / "way" / node.owner_card.name
+    assert card_change.given(node, way) == (None, node.owner_card)
+    copy = tmp_path / "copy.yaml"
+    copy.write_bytes(node.owner_card.read_bytes())
+    assert card_change.given(node, copy) == (copy.read_bytes(), copy)
 
 
 def test_what_somebody_installs_meanwhile_stays(node: Node) -> None:
