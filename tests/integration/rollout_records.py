@@ -17,13 +17,13 @@ from typing import Any
 
 #: The rollout of every run that names no other.
 ROLLOUT = "20260131T120000Z-test"
-#: Seconds instead of hours: a soak of six samples after a short warm-up, polled often.
+#: Seconds instead of hours: a soak of five samples after a short warm-up, polled so that it costs little.
 SHORT: dict[str, Any] = {
     "vvtv_rollout_id": ROLLOUT,
-    "vvtv_canary_soak_hours": 6 / 3600,
+    "vvtv_canary_soak_hours": 4 / 3600,
     "vvtv_canary_soak_interval_secs": 1,
-    "vvtv_canary_warmup_secs": 2,
-    "vvtv_soak_poll_secs": 0.5,
+    "vvtv_canary_warmup_secs": 1,
+    "vvtv_soak_poll_secs": 2,
     "vvtv_ready_secs": 30,
     "vvtv_guard_margin_minutes": 2,
 }

@@ -23,6 +23,14 @@ from tests.integration.rollout_records import ROLLOUT, SHORT, WATCHED, Kept, Sto
 from tests.simulator.release import Release
 
 FORMER = "1.0.0"
+#: Exit codes of ansible-playbook.
+FAILED, UNREACHABLE = 2, 4
+#: Variables by which a host that answers no more is found out within some six seconds.
+LOST_SOON: dict[str, Any] = {
+    "ansible_ssh_args": "-C -o ControlMaster=auto -o ControlPersist=60s"
+    " -o ServerAliveInterval=2 -o ServerAliveCountMax=2",
+    "ansible_ssh_timeout": 5,
+}
 #: Units, what they start, and what else lies outside the node's root and would tell of a rollout.
 _OUTSIDE = """
 systemctl show --property MainPID,ActiveEnterTimestampMonotonic,NRestarts vvtv-station.service
@@ -84,6 +92,10 @@ class RolloutFleet(Controller):
         said = self.fleet[host].sh(f"systemctl show --property {names} '{timer}'")
         return dict(line.split("=", 1) for line in said.splitlines())
 
+    def is_guarded(self, host: str, rollout: str = ROLLOUT) -> bool:
+        """Is the guard armed? It is when the backup is made, and before anything else is changed."""
+        return self.guard(host, rollout)["ActiveState"] == "active"
+
     def untouched(self, *hosts: str, but: Sequence[str] = ()) -> dict[str, str]:
         """All that a rollout could touch on these nodes: below the root, units, the station's process."""
         return {
@@ -92,7 +104,9 @@ class RolloutFleet(Controller):
         }
 
     def rest(self) -> dict[str, str]:
-        """The same of all nodes but the canary; node2, the baseline host, is watched meanwhile."""
+        """The same of all nodes but the canary, once node2, the baseline host, is watched no more."""
+        samplers = "systemctl list-units --plain --no-legend 'vvtv-soak-*'"
+        until(lambda: not self.fleet["node2"].sh(samplers).strip(), "node2 is watched no more")
         others = [node.name for node in self.fleet if node.name not in ("node1", "node2")]
         return {**self.untouched("node2", but=WATCHED), **self.untouched(*others)}
 
@@ -103,11 +117,19 @@ def done(run: Play) -> Play:
     return run
 
 
+def refused(run: Play, *words: str) -> None:
+    """A run that did not end well, and says why."""
+    assert run.code in (FAILED, UNREACHABLE), run.output
+    for word in words:
+        assert word in run.output, run.output
+
+
 @contextlib.contextmanager
 def one_rollout(field: RolloutFleet, rollout: str) -> Iterator[str]:
     """An id of a test's own; what it left undone is rolled back, so that the next one finds all well."""
     field.given["vvtv_rollout_id"] = rollout
     yield rollout
+    field.fleet.heal()
     if set(field.store(rollout).last().values()) - {"ROLLED_BACK"}:
         done(field.play("rollback", vvtv_reason="the test is over"))
     for node in field.fleet:

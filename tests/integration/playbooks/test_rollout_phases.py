@@ -21,6 +21,7 @@ from tests.simulator.release import Phase, Release
 
 from .rollout_ground import FORMER, Ground, ground
 
+BACKUP = f"rollout-{ROLLOUT.lower()}"
 GOOD, BAD = Release("2.0.0"), Release("2.1.0", (Phase(2, {"qa": 0.4}),))
 
 
@@ -52,7 +53,7 @@ def test_a_run_that_is_killed_in_every_phase_is_continued_and_changes_the_host_o
     phases: dict[str, Callable[[], object]] = {
         "the plan is frozen": lambda: (three.store().path / "plan.json").exists(),
         "the turn has begun": lambda: kept.states,
-        "there is a backup": lambda: "backup" in kept.facts,
+        "there is a backup": lambda: named_backups(three, "node01", BACKUP),
         "the archive is there": lambda: list(kept.path.glob("candidate/*.tar.gz")),
         "it is unpacked": lambda: (root / "releases/2.0.0").is_dir(),
         "it is the current one": lambda: kept.link == "releases/2.0.0",
@@ -69,7 +70,8 @@ def test_a_run_that_is_killed_in_every_phase_is_continued_and_changes_the_host_o
     done(three.play("canary", vvtv_release=archive))
     assert kept.states == ["IN_PROGRESS", "SOAKING", "PASSED"]
     assert three.store().last() == {"node01": "PASSED"}
-    assert named_backups(three, "node01", f"rollout-{ROLLOUT.lower()}") == 1
+    assert named_backups(three, "node01", BACKUP) == 1
+    assert kept.result["backup_dir"] == kept.facts["backup_path"] != ""
     assert len(pids - {before, None}) == 1, "the station was restarted more than once"
     assert three.untouched("node03") == others
     assert not list(three.nodes["node01"].root.glob("releases/.*"))
@@ -101,13 +103,10 @@ def test_nobody_needs_to_wait_for_a_soak(three: Ground) -> None:
     until(lambda: (kept.path / "soak/ended.json").exists(), "the soak ends")
     done(three.play("collect"))
     assert kept.states[-1] == "PASSED"
-    begun = done(three.play("promote", vvtv_wait=False, vvtv_waves=[1, "100%"]))
+    done(three.play("promote", vvtv_wait=False))
     assert three.store().last() == {"node01": "PROMOTED", "node02": "SOAKING"}
     until(lambda: (three.kept("node02").path / "soak/ended.json").exists(), "the wave's soak ends")
-    done(three.play("promote", vvtv_wait=False, vvtv_waves=[1, "100%"]))
-    assert three.store().last() == {"node01": "PROMOTED", "node02": "PROMOTED", "node03": "SOAKING"}
-    until(lambda: (three.kept("node03").path / "soak/ended.json").exists(), "the last soak ends")
-    done(three.play("collect"))
+    done(three.play("promote"))
     assert set(three.store().last().values()) == {"PROMOTED"}
     assert set(three.running().values()) == {GOOD.version}
 
@@ -138,8 +137,8 @@ def test_a_soak_whose_sampler_is_killed_proves_nothing(three: Ground) -> None:
         running.until(lambda: kept.samples >= 1, "the sampler has begun")
         subprocess.run(["pkill", "-KILL", "-f", f"{kept.path}/soak/engine.zip"], check=True)
         run = failed(running.finish())
-    assert "its sampler died" in run.output or "interrupted" in run.output
-    assert kept.states == ["IN_PROGRESS", "SOAKING", "HELD"]
+    assert kept.states == ["IN_PROGRESS", "SOAKING", "HELD"], run.output
+    assert "interrupted" in kept.summary["reasons"]
     done(three.play("reconcile"))
     assert kept.states[-2:] == ["FAILED", "ROLLED_BACK"]
     assert three.running() == dict.fromkeys(three.nodes, FORMER)
@@ -181,8 +180,6 @@ def test_one_sick_canary_of_two_goes_back_at_once_and_the_other_one_is_settled_l
         assert four.store().last() == {"node01": "PASSED", "node02": "ROLLED_BACK"}
         failed(four.play("promote"))
         assert four.untouched("node04") == {"node04": before["node04"]}
-        done(four.play("rollback", vvtv_reason="half of the canaries failed"))
-        assert four.running() == dict.fromkeys(four.nodes, FORMER)
 
 
 def test_a_host_that_does_not_answer_keeps_a_rollout_from_beginning(three: Ground) -> None:
@@ -192,7 +189,7 @@ def test_a_host_that_does_not_answer_keeps_a_rollout_from_beginning(three: Groun
     assert "nothing was changed: node01 cannot be reached" in run.output
     three.find("node01")
     assert three.untouched("node01", "node03") == before
-    done(three.play("canary", vvtv_release=three.release(GOOD)))
+    assert three.store().last() == {}
 
 
 def test_a_pipeline_that_stands_still_passes_nothing(three: Ground) -> None:

@@ -118,6 +118,7 @@ def _settle(store: Store, wanted: Wanted, frozen: Plan | None, planner: Planner,
 
 def _take(store: Store, planner: Planner, outcome: Outcome) -> None:
     taken = store.take_lease(planner.run, planner.lease_seconds, planner.break_glass)
+    files.remove(store.wait_ends)  # of a run before this one
     if taken.broken:
         outcome.did(f"took the rollout from another run: {taken.broken}")
         outcome.warnings.append(

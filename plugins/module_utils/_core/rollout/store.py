@@ -176,6 +176,11 @@ class Store:
             ours = present is not None and (present.holder == run.holder or dead(present.holder))
             return ours and lease.give_back(self.lease_file, self.rollout)
 
+    @property
+    def wait_ends(self) -> Path:
+        """The file by which a host that fails ends the waiting of the others in its run."""
+        return self.path / "wait-ends"
+
     def stopped(self) -> str | None:
         """Return why the line was stopped, ``None`` when it was not."""
         for path in (self.path / "STOP", self.base / "STOP"):
