@@ -18,7 +18,7 @@ options:
     type: str
     required: true
   canary_dir:
-    description: The folder on the node that holds one folder for each rollout; relative paths are below O(root).
+    description: The folder that holds one folder for each rollout; relative paths are below O(root).
     type: path
     default: runtime/canary
 """

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The demonstration: three nodes that write all the time, backed up, rotated, restored, sick, and rolled out to.
+"""The demonstration: three nodes that write all the time are backed up, restored, sick, and rolled out to.
 
 Run it with ``make demo``. Everything it makes lies below build/demo; every process it starts it stops again.
 It ends with exit 1, naming what was expected, as soon as anything is not as the text says.

@@ -39,8 +39,12 @@ def roll_out(stage: Stage, nodes: dict[str, fleet.Node]) -> None:
     expect(after["node1"]["current"] == before["node1"]["current"], "the canary did not go back")
     expect(after["node1"]["card"] == before["node1"]["card"], "the canary's card changed")
     rest = [name for name in before if name != "node1"]
-    expect(all(after[name] == before[name] for name in rest), "a host was touched that had nothing to do with it")
-    stage.say(f"{', '.join(rest)}: release, its files, OwnerCard byte for byte as before; all three run {GOOD}")
+    expect(
+        all(after[name] == before[name] for name in rest), "a host was touched that had nothing to do with it"
+    )
+    stage.say(
+        f"{', '.join(rest)}: release, its files, OwnerCard byte for byte as before; all three run {GOOD}"
+    )
     expect({running(root) for root in roots(nodes)} == {GOOD}, "a station does not run the good release")
 
 

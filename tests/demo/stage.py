@@ -97,7 +97,7 @@ class Stage:
             "\nsecond run changes nothing; age, zstd and tar open them; the fleet's keys are rotated,"
             "\nolder backups re-wrapped; a damaged database is restored on air from before the rotation;"
             "\na sick node is named with why; emergency mode is switched once; a bad OwnerCard is refused;"
-            "\na good release soaks on a canary and reaches the fleet; a bad one is caught there and taken back."
+            "\na good release soaks on a canary and reaches the fleet; a bad one goes back from there."
             f"\nmade:    {NODES.relative_to(CHECKOUT)}/node{{1,2,3}} (databases, keys, backups)"
             f"\nlog:     {self._log.relative_to(CHECKOUT)} (all that ansible-playbook printed)"
             "\nnext:    . .venv/bin/activate; ansible-playbook -i inventories/demo vvtv.runbook.backup"

@@ -14,8 +14,12 @@ import pytest
 
 from tests.simulator import fleet
 
-# The playbooks, and of the modules the tests in four steps and those of what -vvv says.
-BOTH_CORES = re.compile(r"/playbooks/|/modules/.*::test_(check_|\w*_checks_|\w*says?_a_secret|\w*bad_option)")
+# The playbooks (of rollouts the turns, which run every task), and of the modules the tests in four steps and
+# those of what -vvv says.
+BOTH_CORES = re.compile(
+    r"/playbooks/test_(?!rollout_(?!turns)|soak_wait)"
+    r"|/modules/.*::test_(check_|\w*_checks_|\w*says?_a_secret|\w*bad_option)"
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

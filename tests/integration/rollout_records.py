@@ -93,6 +93,11 @@ class Store:
     def facts(self, host: str) -> dict[str, Any]:
         return facts(_text(self.path / "hosts" / f"{host}.jsonl"))
 
+    def began(self, host: str) -> str:
+        """When a host's turn began, as text that sorts by time."""
+        found: str = lines(_text(self.path / "hosts" / f"{host}.jsonl"))[0]["at"]
+        return found
+
     def last(self) -> dict[str, str]:
         """The state that each host of which something was said is in."""
         known = sorted(path.stem for path in (self.path / "hosts").glob("*.jsonl"))

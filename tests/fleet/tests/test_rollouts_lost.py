@@ -74,8 +74,8 @@ def test_a_canary_lost_on_its_way_back_comes_back_and_says_why(
     field: RolloutFleet, rollout: str, candidate: Release, reason: str
 ) -> None:
     canary, before = field.fleet["node1"], field.rest()
-    archive = field.release(candidate)
-    with field.playing("canary", vvtv_release=archive, vvtv_ready_secs=6) as running:
+    wanted = {"vvtv_ready_secs": 6, "vvtv_canary_soak_hours": 10 / 3600}
+    with field.playing("canary", vvtv_release=field.release(candidate), **wanted) as running:
         running.until(lambda: "FAILED" in field.kept("node1", rollout).states, "the canary goes back")
         canary.cut()
         refused(running.finish(), "UNREACHABLE")

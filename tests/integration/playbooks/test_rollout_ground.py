@@ -13,19 +13,30 @@ from pathlib import Path
 from typing import Callable
 
 from tests.integration.controllers import until
+from tests.integration.helpers import sha256sum
 from tests.simulator import fleet
 from tests.simulator.control import wait_for
 
 from .rollout_ground import FORMER, ground
 
 
-def test_twenty_nodes_run_the_former_release_and_are_well(tmp_path: Path) -> None:
+def test_twenty_nodes_get_an_owner_card_in_waves(tmp_path: Path) -> None:
     with ground(tmp_path, 20) as field:
         assert set(field.running().values()) == {FORMER}
         assert set(field.links().values()) == {f"releases/{FORMER}"}
         well = field.play("health")
         assert well.code == 0, well.output
-        assert len(field.nodes) == 20
+        card = tmp_path / "card.yaml"
+        former = field.nodes["node01"].owner_card.read_text()
+        card.write_text(former.replace("buffer_target_minutes: 120", "buffer_target_minutes: 121"))
+        run = field.play("rollout", vvtv_card=card, vvtv_canary_auto_promote=True)
+        assert run.code == 0, run.output
+        assert {sha256sum(node.owner_card) for node in field.nodes.values()} == {sha256sum(card)}
+        assert [len(wave) for wave in field.store().plan["waves"]] == [1, 3, 15]
+        assert field.store().last() == dict.fromkeys(field.nodes, "PROMOTED")
+        batches = [field.store().plan["canaries"], *field.store().plan["waves"]]
+        begun = [[field.store().began(host) for host in batch] for batch in batches]
+        assert all(max(one) < min(later) for one, later in zip(begun, begun[1:]))
 
 
 def test_the_restart_command_works_from_a_play(tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ GOOD, BAD = Release("2.0.0"), Release("2.1.0", (Phase(3, {"qa": 0.4}),))
 
 
 @pytest.fixture
-def eight(tmp_path: Path) -> Iterator[Ground]:
-    with ground(tmp_path, 8) as field:
+def five(tmp_path: Path) -> Iterator[Ground]:
+    with ground(tmp_path, 5) as field:
         yield field
 
 
@@ -40,66 +40,66 @@ def done(run: Play) -> Play:
     return run
 
 
-def test_a_good_candidate_goes_to_the_canary_and_then_in_waves_to_all(eight: Ground) -> None:
-    archive = eight.release(GOOD)
-    before = rest(eight)
-    done(eight.play("canary", vvtv_release=archive))
-    store = eight.store()
-    assert (store.last()["node01"], eight.kept("node01").states[-1]) == ("PASSED", "PASSED")
-    assert eight.running() == {**dict.fromkeys(eight.nodes, FORMER), "node01": GOOD.version}
-    assert_same(before, rest(eight))
-    result = eight.kept("node01").result
+def test_a_good_candidate_goes_to_the_canary_and_then_in_waves_to_all(five: Ground) -> None:
+    archive = five.release(GOOD)
+    before = rest(five)
+    done(five.play("canary", vvtv_release=archive))
+    store = five.store()
+    assert (store.last()["node01"], five.kept("node01").states[-1]) == ("PASSED", "PASSED")
+    assert five.running() == {**dict.fromkeys(five.nodes, FORMER), "node01": GOOD.version}
+    assert_same(before, rest(five))
+    result = five.kept("node01").result
     assert (result["status"], result["rollback_applied"], result["verdict"]) == ("PASS", "0", "PASS")
-    assert eight.kept("node01").summary["verdict"] == "PASS"
-    assert int(eight.kept("node01").summary["samples"]) >= 3
+    assert five.kept("node01").summary["verdict"] == "PASS"
+    assert int(five.kept("node01").summary["samples"]) >= 3
     assert result["release_sha256"] == sha256sum(archive)
 
-    done(eight.play("promote"))
-    assert set(eight.running().values()) == {GOOD.version}
-    assert set(eight.links().values()) == {f"releases/{GOOD.version}"}
+    done(five.play("promote"))
+    assert set(five.running().values()) == {GOOD.version}
+    assert set(five.links().values()) == {f"releases/{GOOD.version}"}
     assert set(store.last().values()) == {"PROMOTED"}
-    assert list(store.last()) == list(eight.nodes)
-    for name in eight.nodes:
-        kept = eight.kept(name)
+    assert list(store.last()) == list(five.nodes)
+    for name in five.nodes:
+        kept = five.kept(name)
         assert kept.states == ["IN_PROGRESS", "SOAKING", "PASSED", "PROMOTED"]
         (promotion,) = kept.promotions
         assert (promotion["status"], promotion["rollout"]) == ("PROMOTED", store.rollout)
-    assert [len(wave) for wave in store.plan["waves"]] == [1, 1, 5]
+    assert [len(wave) for wave in store.plan["waves"]] == [1, 1, 2]
     # Each wave began when the one before had been promoted.
-    begun = {name: eight.kept(name).facts["release_id"] for name in eight.nodes}
+    begun = {name: five.kept(name).facts["release_id"] for name in five.nodes}
     assert set(begun.values()) == {GOOD.version}
 
-    again = done(eight.play("promote"))
-    assert [again.count(name, "changed") for name in eight.nodes] == [0] * 8
+    again = done(five.play("promote"))
+    assert [again.count(name, "changed") for name in five.nodes] == [0] * 5
 
 
 def test_a_bad_candidate_is_caught_on_the_canary_and_the_rest_is_byte_for_byte_the_same(
-    eight: Ground,
+    five: Ground,
 ) -> None:
-    before = rest(eight)
-    card = sha256sum(eight.nodes["node01"].owner_card)
-    plans = eight.plans("node01")
-    run = eight.play("canary", vvtv_release=eight.release(BAD))
+    before = rest(five)
+    card = sha256sum(five.nodes["node01"].owner_card)
+    plans = five.plans("node01")
+    run = five.play("canary", vvtv_release=five.release(BAD))
     assert run.code == 2, run.output
-    assert_same(before, rest(eight))
+    assert_same(before, rest(five))
     assert "QA" in run.output
-    assert eight.running() == dict.fromkeys(eight.nodes, FORMER)
-    assert set(eight.links().values()) == {f"releases/{FORMER}"}
-    kept = eight.kept("node01")
+    assert five.running() == dict.fromkeys(five.nodes, FORMER)
+    assert set(five.links().values()) == {f"releases/{FORMER}"}
+    kept = five.kept("node01")
     assert kept.states == ["IN_PROGRESS", "SOAKING", "FAILED", "ROLLED_BACK"]
-    assert eight.store().last()["node01"] == "ROLLED_BACK"
+    assert five.store().last()["node01"] == "ROLLED_BACK"
     assert kept.result["status"] == "FAIL_ROLLBACK_APPLIED"
     assert kept.summary["verdict"] == "FAIL"
-    assert sha256sum(eight.nodes["node01"].owner_card) == card
-    assert eight.plans("node01") >= plans
+    assert sha256sum(five.nodes["node01"].owner_card) == card
+    assert five.plans("node01") >= plans
 
     # It is over: neither promotes nor begins again under its id.
-    refused = eight.play("promote")
+    refused = five.play("promote")
     assert refused.code == 2
-    refused = eight.play("canary", vvtv_release=eight.release(BAD))
+    refused = five.play("canary", vvtv_release=five.release(BAD))
     assert refused.code == 2
-    assert_same(before, rest(eight))
-    assert eight.running() == dict.fromkeys(eight.nodes, FORMER)
+    assert_same(before, rest(five))
+    assert five.running() == dict.fromkeys(five.nodes, FORMER)
 
 
 def test_after_its_promotion_a_candidate_goes_back_on_request_the_last_host_first(tmp_path: Path) -> None:
