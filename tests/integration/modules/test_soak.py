@@ -41,6 +41,10 @@ from tests.simulator import fleet
 LONG = {"hours": 0.1}
 
 
+# In one journal mode: how a busy database is read in either is what the tests of health are about.
+pytestmark = pytest.mark.parametrize("station", ["wal"], indirect=True)
+
+
 @pytest.fixture(autouse=True)
 def ended(station: fleet.Node) -> Iterator[None]:
     """No sampler outlives its test."""

@@ -18,6 +18,9 @@ from tests.integration.modules.soaking import ROLLOUT, folder, info, lines, over
 from tests.simulator import fleet
 from tests.unit.core.command.installed import Done, Installed, install
 
+# In one journal mode: how a busy database is read in either is what the tests of health are about.
+pytestmark = pytest.mark.parametrize("station", ["wal"], indirect=True)
+
 
 @pytest.fixture(scope="module")
 def command(tmp_path_factory: pytest.TempPathFactory) -> Installed:
