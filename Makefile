@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 tool := ./tests/tools
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit sanity integration fleet molecule build bench clean
+.PHONY: help setup demo test thorough lint unit sanity integration fleet molecule build bench clean
 
 help:         ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS=$$'\t' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -13,8 +13,12 @@ setup:        ## packages, virtual environment, search path (quick when nothing 
 demo: setup   ## the demonstration, on this machine
 	@$(tool)/demo.sh
 
-test: setup   ## everything below, in order, with the time of each
+test: setup   ## every check but the thorough ones, in order, with the time of each
 	@$(tool)/test.sh
+
+thorough: setup ## tests that take too long for make test: twenty nodes, lost hosts, more of each kind
+	@THOROUGH=thorough CORES=newest $(tool)/integration.sh
+	@THOROUGH=thorough $(tool)/fleet.sh
 
 lint: setup   ## ruff, mypy, yamllint, ansible-lint, shellcheck, documentation, project rules
 	@$(tool)/lint.sh

@@ -25,7 +25,7 @@ BOTH_CORES = re.compile(
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what runs on the oldest ansible-core too: of the journal modes, which it does not know, one."""
     for item in items:
-        if BOTH_CORES.search(item.nodeid) and "[wal" not in item.nodeid:
+        if "thorough" not in item.keywords and BOTH_CORES.search(item.nodeid) and "[wal" not in item.nodeid:
             item.add_marker("both_cores")
 
 

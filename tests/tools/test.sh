@@ -3,6 +3,8 @@
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
 
+# Of the scenarios each on one core here; make molecule has each on both.
+export SCENARIOS_ON=${SCENARIOS_ON:-newest-default oldest-keys}
 phases=(lint unit build integration demo fleet molecule sanity)
 times=()
 status=0

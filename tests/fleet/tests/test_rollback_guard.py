@@ -268,6 +268,7 @@ def test_the_timer_goes_on_after_a_reboot(rollout: Rollout) -> None:
     rollout.assert_back()
 
 
+@pytest.mark.thorough
 def test_what_was_due_while_the_machine_was_down_is_done_at_its_start(rollout: Rollout) -> None:
     rollout.arm(LATER)
     rollout.change()
@@ -279,6 +280,7 @@ def test_what_was_due_while_the_machine_was_down_is_done_at_its_start(rollout: R
     rollout.assert_back()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("at", ["FAILED", "restored", "restarted"])
 def test_a_power_cut_in_the_middle_is_finished_at_the_next_start(rollout: Rollout, at: str) -> None:
     rollout.arm(LATER)
@@ -293,6 +295,7 @@ def test_a_power_cut_in_the_middle_is_finished_at_the_next_start(rollout: Rollou
     rollout.assert_back()
 
 
+@pytest.mark.thorough
 def test_a_killed_guard_begins_again(rollout: Rollout) -> None:
     rollout.arm(LATER)
     rollout.change()
@@ -303,6 +306,7 @@ def test_a_killed_guard_begins_again(rollout: Rollout) -> None:
     rollout.assert_back()
 
 
+@pytest.mark.thorough
 def test_emergency_mode_is_on_again(rollout: Rollout) -> None:
     rollout.arm(LATER)
     rollout.change()
@@ -349,6 +353,7 @@ def test_confirming_and_firing_exclude_each_other(node: Node, ops: Bastion, flee
         station.wait_answers(node)
 
 
+@pytest.mark.thorough
 def test_without_systemd_or_the_command_it_says_so(rollout: Rollout) -> None:
     said = rollout.guard("armed", deadline=LATER, command="/usr/local/bin/not-there")
     assert '"available": false' in said

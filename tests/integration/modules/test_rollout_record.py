@@ -105,6 +105,7 @@ def test_check_close_close_check(bastion: Bastion) -> None:
         assert good(told)["rollout"]["hosts"] == again["rollout"]["hosts"]
 
 
+@pytest.mark.thorough
 def test_on_the_oldest_python_of_a_node(bastion: Bastion) -> None:
     candidate = {"release_id": "vvtv-1.4.0", "release_sha256": bastion.digest}
     params: dict[str, Any] = {"root": bastion.root("a"), "rollout": ID, "candidate": candidate}
@@ -175,6 +176,7 @@ def test_a_promotion_checks_its_evidence(bastion: Bastion) -> None:
     assert [line["status"] for line in bastion.lines("promotions.jsonl")] == ["BLOCKED"]
 
 
+@pytest.mark.thorough
 def test_many_hosts_at_once(tmp_path: Path) -> None:
     bastion = Bastion(tmp_path, [f"h{number}" for number in range(12)])
     found = bastion.play(
@@ -195,6 +197,7 @@ def test_many_hosts_at_once(tmp_path: Path) -> None:
 # --- what goes wrong ---
 
 
+@pytest.mark.thorough
 def test_a_host_that_cannot_be_reached_is_in_the_store_and_is_planned_again(bastion: Bastion) -> None:
     bastion.variables["b"] = LOST
     found = bastion.play(bastion.plan(), bastion.record("IN_PROGRESS"), bastion.close(["a", "c"]))
@@ -211,6 +214,7 @@ def test_a_host_that_cannot_be_reached_is_in_the_store_and_is_planned_again(bast
     assert (told["record"]["state"], told["record"]["begun"]) == ("PLANNED", False)
 
 
+@pytest.mark.thorough
 def test_good_news_of_a_host_that_cannot_be_told_are_not_in_the_store(bastion: Bastion) -> None:
     bastion.play(bastion.plan(), bastion.record("IN_PROGRESS"), bastion.record("SOAKING"))
     bastion.variables["b"] = LOST
@@ -220,6 +224,7 @@ def test_good_news_of_a_host_that_cannot_be_told_are_not_in_the_store(bastion: B
     assert bastion.states("b")[-1] == "FAILED"
 
 
+@pytest.mark.thorough
 def test_the_store_learns_what_a_node_did_alone(bastion: Bastion) -> None:
     bastion.play(bastion.plan(), bastion.record("IN_PROGRESS"), bastion.record("SOAKING"))
     alone: dict[str, Any] = {"root": bastion.root("a"), "rollout": ID, "facts": {"reason": "guard"}}
@@ -233,6 +238,7 @@ def test_the_store_learns_what_a_node_did_alone(bastion: Bastion) -> None:
     assert "status=FAIL_ROLLBACK_APPLIED\n" in evidence.read_text()
 
 
+@pytest.mark.thorough
 def test_a_lost_store_learns_everything_again(bastion: Bastion) -> None:
     bastion.play(bastion.plan(), bastion.record("IN_PROGRESS"), bastion.record("SOAKING"))
     subprocess.run(["rm", "-r", str(bastion.store)], check=True)
@@ -241,6 +247,7 @@ def test_a_lost_store_learns_everything_again(bastion: Bastion) -> None:
         assert bastion.states(host) == ["IN_PROGRESS", "SOAKING"]
 
 
+@pytest.mark.thorough
 def test_a_node_that_lost_its_disk_is_unknown(bastion: Bastion) -> None:
     bastion.play(bastion.plan(), bastion.record("IN_PROGRESS"), bastion.record("SOAKING"))
     subprocess.run(["rm", "-r", str(bastion.root("a") / "runtime")], check=True)
@@ -249,12 +256,14 @@ def test_a_node_that_lost_its_disk_is_unknown(bastion: Bastion) -> None:
     assert "has lost its record" in str(told["warnings"])
 
 
+@pytest.mark.thorough
 def test_a_limit_that_contradicts_the_plan_is_refused(tmp_path: Path) -> None:
     bastion = Bastion(tmp_path, ["a", "b", "c"])
     found = bastion.play(bastion.plan(canaries=["a", "b"]), bastion.gate(), limit="a")["a"]
     assert "the play's hosts contradict the plan, which also has b" in found[1]["msg"]
 
 
+@pytest.mark.thorough
 def test_another_plan_is_refused_with_every_difference(bastion: Bastion) -> None:
     bastion.play(bastion.plan())
     bastion.archive.write_bytes(b"another release")
@@ -292,6 +301,7 @@ def test_a_run_checks_that_no_other_one_is_alive(bastion: Bastion) -> None:
     assert good(bastion.play(bastion.plan(), bastion.gate())["a"][1])["gate"]["proceed"] is True
 
 
+@pytest.mark.thorough
 def test_runs_that_are_killed_at_any_moment_are_gone_on_with(bastion: Bastion) -> None:
     turn = [bastion.record(), bastion.record("IN_PROGRESS"), bastion.record("SOAKING")]
     tasks = [bastion.plan(), *turn, bastion.record("PASSED", facts=PASS)]
@@ -312,6 +322,7 @@ def test_runs_that_are_killed_at_any_moment_are_gone_on_with(bastion: Bastion) -
         assert numbers == list(range(1, len(numbers) + 1))
 
 
+@pytest.mark.thorough
 def test_a_stopped_line_stops_everybody(bastion: Bastion) -> None:
     bastion.store.mkdir()
     (bastion.store / "STOP").write_text("prime time\n")
@@ -320,6 +331,7 @@ def test_a_stopped_line_stops_everybody(bastion: Bastion) -> None:
         assert "prime time" in results[1]["msg"]
 
 
+@pytest.mark.thorough
 def test_bad_options_are_said_and_make_nothing(bastion: Bastion) -> None:
     of = {"record_dir": "/store", "rollout": ID}
     bad: list[tuple[dict[str, Any], str]] = [

@@ -12,6 +12,8 @@ import subprocess
 from pathlib import Path
 from typing import Callable
 
+import pytest
+
 from tests.integration.controllers import until
 from tests.integration.helpers import sha256sum
 from tests.simulator import fleet
@@ -20,6 +22,7 @@ from tests.simulator.control import wait_for
 from .rollout_ground import FORMER, ground
 
 
+@pytest.mark.thorough
 def test_twenty_nodes_get_an_owner_card_in_waves(tmp_path: Path) -> None:
     with ground(tmp_path, 20) as field:
         assert set(field.running().values()) == {FORMER}

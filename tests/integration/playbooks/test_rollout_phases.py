@@ -94,7 +94,9 @@ def test_a_way_back_that_is_killed_is_finished_by_the_next_run(three: Ground) ->
     assert kept.result["status"] == "FAIL_ROLLBACK_APPLIED"
 
 
+@pytest.mark.thorough
 def test_nobody_needs_to_wait_for_a_soak(three: Ground) -> None:
+    three.change(vvtv_canary_soak_hours=15 / 3600)
     archive, kept = three.release(GOOD), three.kept("node01")
     begun = done(three.play("canary", vvtv_release=archive, vvtv_wait=False))
     assert "vvtv.runbook.collect" in begun.output
@@ -131,6 +133,7 @@ def test_a_sick_baseline_holds_the_canary_and_a_new_soak_settles_it(three: Groun
     assert kept.states == ["IN_PROGRESS", "SOAKING", "HELD", "SOAKING", "PASSED"]
 
 
+@pytest.mark.thorough
 def test_a_soak_whose_sampler_is_killed_proves_nothing(three: Ground) -> None:
     kept = three.kept("node01")
     with three.playing("canary", vvtv_release=three.release(GOOD)) as running:
@@ -192,6 +195,7 @@ def test_a_host_that_does_not_answer_keeps_a_rollout_from_beginning(three: Groun
     assert three.store().last() == {}
 
 
+@pytest.mark.thorough
 def test_a_pipeline_that_stands_still_passes_nothing(three: Ground) -> None:
     frozen = Release("2.3.0", (Phase(0, {"pipeline": "frozen"}),))
     run = three.play("canary", vvtv_release=three.release(frozen), vvtv_ready_secs=8)
@@ -200,6 +204,7 @@ def test_a_pipeline_that_stands_still_passes_nothing(three: Ground) -> None:
     assert three.kept("node01").result["status"] != "PASS"
 
 
+@pytest.mark.thorough
 def test_an_owner_card_alone_is_rolled_out_and_back_without_a_restart(three: Ground) -> None:
     card = three.home / "card.yaml"
     former = three.nodes["node01"].owner_card.read_text()

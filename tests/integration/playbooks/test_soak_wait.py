@@ -144,6 +144,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
                 os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.thorough
 def test_it_waits_until_every_host_has_a_verdict(stage: Stage) -> None:
     done = stage.run(0.004)
     assert done.code == 0, done.output
@@ -156,6 +157,7 @@ def test_it_waits_until_every_host_has_a_verdict(stage: Stage) -> None:
         assert seen[-1].endswith("PASS")
 
 
+@pytest.mark.thorough
 def test_it_does_not_wait_in_check_mode_and_where_there_is_none(stage: Stage) -> None:
     done = stage.run(0.01, "--check")
     assert done.code == 0, done.output
@@ -163,6 +165,7 @@ def test_it_does_not_wait_in_check_mode_and_where_there_is_none(stage: Stage) ->
     assert (told["soak"]["state"], told["verdict"]["result"]) == ("none", "INCONCLUSIVE")
 
 
+@pytest.mark.thorough
 def test_progress_is_live_on_a_terminal(stage: Stage) -> None:
     command = stage.write(0.5, stop_file=str(stage.stop_file))
     ours, theirs = pty.openpty()
@@ -194,12 +197,14 @@ def test_progress_is_live_on_a_terminal(stage: Stage) -> None:
     assert len({line.index("[") for host in stage.nodes for line in seen(host)}) == 1
 
 
+@pytest.mark.thorough
 def test_silence_is_silence(stage: Stage) -> None:
     done = stage.run(0.0005, progress="none", limits={"min_coverage": 0})
     assert done.code == 0
     assert shown(done.output, "node1") == []
 
 
+@pytest.mark.thorough
 def test_one_failure_ends_the_wait_of_all(stage: Stage) -> None:
     running = stage.start(0.5, stop_file=str(stage.stop_file))
     until(lambda: all(lines(node) >= 3 for node in stage.nodes.values()), 120)
@@ -221,12 +226,14 @@ def test_one_failure_ends_the_wait_of_all(stage: Stage) -> None:
     assert samplers(stage.nodes["node1"]), "its soak goes on"
 
 
+@pytest.mark.thorough
 def test_waiting_has_an_end(stage: Stage) -> None:
     done = stage.run(0.5, wait_timeout=2)
     told = result(done.output, "node1")
     assert (told["soak"]["waiting"], told["soak"]["state"]) == (False, "running")
 
 
+@pytest.mark.thorough
 def test_a_lost_connection_is_waited_for(stage: Stage) -> None:
     running = stage.start(0.003, unreachable_grace=60)
     until(lambda: lines(stage.nodes["node1"]) >= 2, 120)
@@ -241,6 +248,7 @@ def test_a_lost_connection_is_waited_for(stage: Stage) -> None:
         assert result(output, host)["verdict"]["result"] == "PASS"
 
 
+@pytest.mark.thorough
 def test_a_host_that_stays_away_is_unreachable_and_its_soak_goes_on(stage: Stage) -> None:
     running = stage.start(0.5, unreachable_grace=1)
     until(lambda: all(lines(node) >= 2 for node in stage.nodes.values()), 120)
@@ -252,6 +260,7 @@ def test_a_host_that_stays_away_is_unreachable_and_its_soak_goes_on(stage: Stage
     until(lambda: lines(stage.nodes["node1"]) >= have + 2)
 
 
+@pytest.mark.thorough
 def test_a_sampler_that_dies_ends_the_wait(stage: Stage) -> None:
     running = stage.start(0.5)
     until(lambda: all(lines(node) >= 2 for node in stage.nodes.values()), 120)
@@ -264,6 +273,7 @@ def test_a_sampler_that_dies_ends_the_wait(stage: Stage) -> None:
     assert "died" in shown(output, "node1")[-1]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("wait", "message"),
     [
