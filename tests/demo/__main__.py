@@ -43,8 +43,8 @@ def main() -> int:
         open_by_hand(stage, before["node1"])
         rotate(stage, before)
         damage_and_restore(stage, nodes["node2"], before["node2"])
-        sick_and_well(stage, nodes)
         roll_out(stage, nodes)
+        sick_and_well(stage, nodes)
         pids = [node.pid for node in nodes.values()]
     stage.chapter(f"the nodes are stopped (pids {', '.join(map(str, pids))}); their folders stay")
     stage.closing(time.monotonic() - started)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The last part of the demonstration: a good release reaches the fleet, a bad one does not."""
+"""The part of the demonstration in which a good release reaches the fleet, and a bad one does not."""
 
 from __future__ import annotations
 
