@@ -125,7 +125,8 @@ def _present(
         elif release_tree.digest(shelf.tree(request.id)) != found.tree_sha256:
             outcome.warnings.append(f"{shelf.tree(request.id)} was changed since it was unpacked")
         return found
-    assert src is not None  # noqa: S101 - the request was checked
+    if src is None:
+        raise BadInput("a release that is not there yet needs its archive in src")
     if not check:
         found = releases.unpack(shelf, request.id, src, sha256)
         outcome.did(f"unpacked {src} as {shelf.tree(request.id)}")

@@ -128,12 +128,14 @@ def refused(run: Play, *words: str) -> None:
 def one_rollout(field: RolloutFleet, rollout: str) -> Iterator[str]:
     """An id of a test's own; what it left undone is rolled back, so that the next one finds all well."""
     field.given["vvtv_rollout_id"] = rollout
-    yield rollout
-    field.fleet.heal()
-    if set(field.store(rollout).last().values()) - {"ROLLED_BACK"}:
-        done(field.play("rollback", vvtv_reason="the test is over"))
-    for node in field.fleet:
-        station.wait_answers(node)
+    try:
+        yield rollout
+    finally:
+        field.fleet.heal()
+        if set(field.store(rollout).last().values()) - {"ROLLED_BACK"}:
+            done(field.play("rollback", vvtv_reason="the test is over"))
+        for node in field.fleet:
+            station.wait_answers(node)
     assert set(field.running().values()) == {FORMER}
 
 

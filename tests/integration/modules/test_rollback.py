@@ -310,7 +310,7 @@ def test_two_at_once_are_one(ours: Site) -> None:
     ours.begin()
     ours.change()
     with ThreadPoolExecutor() as pool:
-        results = [one.result() for one in [pool.submit(ours.back, lock_timeout=60) for _ in range(2)]]
+        results = [one.result() for one in [pool.submit(ours.back, lock_timeout=60) for _number in range(2)]]
     assert sorted(good(result)["changed"] for result in results) == [False, True]
     assert results[0]["rollback"] == results[1]["rollback"]
     assert sum(line["state"] == "ROLLED_BACK" for line in ours.record()) == 1

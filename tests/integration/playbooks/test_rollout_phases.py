@@ -51,11 +51,11 @@ def test_a_run_that_is_killed_in_every_phase_is_continued_and_changes_the_host_o
     root, kept, archive = three.nodes["node01"].root, three.kept("node01"), three.release(GOOD)
     others = three.untouched("node03")
     phases: dict[str, Callable[[], object]] = {
-        "the plan is frozen": lambda: (three.store().path / "plan.json").exists(),
+        "the plan is frozen": (three.store().path / "plan.json").exists,
         "the turn has begun": lambda: kept.states,
         "there is a backup": lambda: named_backups(three, "node01", BACKUP),
         "the archive is there": lambda: list(kept.path.glob("candidate/*.tar.gz")),
-        "it is unpacked": lambda: (root / "releases/2.0.0").is_dir(),
+        "it is unpacked": (root / "releases/2.0.0").is_dir,
         "it is the current one": lambda: kept.link == "releases/2.0.0",
         "it soaks": lambda: kept.states[-1:] == ["SOAKING"],
         "there are samples": lambda: kept.samples >= 2,
@@ -102,12 +102,12 @@ def test_nobody_needs_to_wait_for_a_soak(three: Ground) -> None:
     assert "vvtv.runbook.collect" in begun.output
     assert kept.states[-1] == "SOAKING"
     done(three.play("collect"))
-    until(lambda: (kept.path / "soak/ended.json").exists(), "the soak ends")
+    until((kept.path / "soak/ended.json").exists, "the soak ends")
     done(three.play("collect"))
     assert kept.states[-1] == "PASSED"
     done(three.play("promote", vvtv_wait=False))
     assert three.store().last() == {"node01": "PROMOTED", "node02": "SOAKING"}
-    until(lambda: (three.kept("node02").path / "soak/ended.json").exists(), "the wave's soak ends")
+    until((three.kept("node02").path / "soak/ended.json").exists, "the wave's soak ends")
     done(three.play("promote"))
     assert set(three.store().last().values()) == {"PROMOTED"}
     assert set(three.running().values()) == {GOOD.version}
@@ -128,7 +128,7 @@ def test_a_sick_baseline_holds_the_canary_and_a_new_soak_settles_it(three: Groun
     three.nodes["node02"].faults()
     done(three.play("reconcile", vvtv_reconcile="resoak"))
     assert kept.states[-1] == "SOAKING"
-    until(lambda: (kept.path / "soak/ended.json").exists(), "the new soak ends")
+    until((kept.path / "soak/ended.json").exists, "the new soak ends")
     done(three.play("collect"))
     assert kept.states == ["IN_PROGRESS", "SOAKING", "HELD", "SOAKING", "PASSED"]
 
@@ -178,7 +178,7 @@ def test_one_sick_canary_of_two_goes_back_at_once_and_the_other_one_is_settled_l
         assert four.store().last() == {"node01": "SOAKING", "node02": "ROLLED_BACK"}
         assert "BUFFER_CRITICAL" in four.kept("node02").summary["reasons"]
         assert four.untouched("node03", "node04", but=WATCHED) == before
-        until(lambda: (four.kept("node01").path / "soak/ended.json").exists(), "the other soak ends")
+        until((four.kept("node01").path / "soak/ended.json").exists, "the other soak ends")
         failed(four.play("collect"))
         assert four.store().last() == {"node01": "PASSED", "node02": "ROLLED_BACK"}
         failed(four.play("promote"))

@@ -174,7 +174,8 @@ def _arm(folder: Folder, request: Request, outcome: Outcome, check: bool) -> Non
     if state is None or state in (*states.SETTLED, *_GONE_BACK):
         raise BadInput(f"the node is {state or 'not in this rollout yet'}: there is nothing to guard")
     wanted = _wanted(folder, request, present, now)
-    assert wanted.fires_at is not None  # noqa: S101 - for mypy
+    if wanted.fires_at is None:
+        raise BadInput("a guard needs a deadline")
     argv = (request.command, "rollback", "--rollout", folder.rollout, "--guard", *request.options)
     units = guard_units.Units.of(folder.rollout, folder.node.root, argv, wanted.fires_at)
     _tell(folder, wanted, outcome)

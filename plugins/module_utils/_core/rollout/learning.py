@@ -112,8 +112,7 @@ def _lose(store: Store, host: str, mirrored: bool, left: int, learned: Learned) 
         store.append(host, states.UNKNOWN, facts)
         learned.actions.append(f"noted that {host} is UNKNOWN")
     else:
-        assert state is not None  # noqa: S101 - for mypy: UNKNOWN may follow when there is no state
-        store.append(host, state, facts)
+        store.append(host, state or states.UNKNOWN, facts)
 
 
 def _adopt(store: Store, host: str, entry: Entry, learned: Learned) -> None:

@@ -88,8 +88,7 @@ def take(
     present = find(path)
     ours = present is not None and present.what == what and (same_holder or present.holder == holder)
     free = present is None or ours or present.over(now)
-    if not free and not (break_glass or "").strip():
-        assert present is not None  # noqa: S101 - for mypy
+    if present is not None and not free and not (break_glass or "").strip():
         raise taken(present, path)
     kept = present.since if ours and present is not None else now
     broken = None if free else one_line(break_glass or "", 300)

@@ -104,7 +104,8 @@ def take(folder: Folder, turn: Turn, check: bool = False) -> Outcome:
 
 
 def _require_turn(folder: Folder, turn: Turn, before: str | None) -> None:
-    assert turn.state is not None  # noqa: S101 - for mypy
+    if turn.state is None:
+        raise BadInput("it is not said what to note")
     if not states.may_follow(turn.state, before):
         raise record.OutOfTurn(
             f"the node is {before or 'not in this rollout'}: it cannot become {turn.state}",
@@ -200,7 +201,8 @@ def _hold(folder: Folder, turn: Turn, outcome: Outcome) -> None:
 
 
 def _begin(folder: Folder, turn: Turn, outcome: Outcome) -> None:
-    assert turn.candidate is not None  # noqa: S101 - for mypy
+    if turn.candidate is None:
+        raise BadInput("a node's turn begins with the candidate")
     frozen = begun.Begun(
         folder.rollout,
         turn.candidate,

@@ -143,11 +143,16 @@ def test_units_that_somebody_removed_are_put_back(folder: Folder, systemd: Syste
     assert bring(folder, "armed").facts["guard"] == first
 
 
+def interrupted(_units: object) -> None:
+    """What a signal does in the middle."""
+    raise KeyboardInterrupt
+
+
 def test_killed_between_record_and_units(
     folder: Folder, systemd: Systemd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as broken:
-        broken.setattr(guard_units, "install", lambda _units: (_ for _ in ()).throw(KeyboardInterrupt))
+        broken.setattr(guard_units, "install", interrupted)
         with pytest.raises(KeyboardInterrupt):
             bring(folder, "armed")
     assert units(tmp_path) == []
