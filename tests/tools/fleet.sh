@@ -28,5 +28,5 @@ step "the fleet: images"
 export ANSIBLE_COLLECTIONS_PATH=$build/fleet-collections
 
 step "the fleet: its own tests, and operations on it"
-# Three at once: while one waits for a node that does not answer, the others go on.
-"$venv/bin/python" -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "${THOROUGH:-not thorough}" tests/fleet "$@"
+# Four at once: while one waits for a node that does not answer, the others go on.
+"$venv/bin/python" -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "${THOROUGH:-not thorough}" tests/fleet "$@"

@@ -153,6 +153,7 @@ def test_power_that_fails_in_the_middle_of_a_restore_leaves_one_state_or_the_oth
 # Network
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("ops")
 def test_ssh_that_is_cut_in_the_middle_of_a_restore_leaves_one_state_or_the_other(fleet: Fleet) -> None:
     def restored(node: Node) -> None:

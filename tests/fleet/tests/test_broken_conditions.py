@@ -20,6 +20,8 @@ from . import readers
 from .bastion import Bastion, bastion, until
 from .breaking import FORCE, Disk, States, assert_all_good, count, done, on_each
 
+pytestmark = pytest.mark.thorough
+
 OPTIONS = (*station.OPTIONS, "--size", "16M")
 MIB = 1 << 20
 ROUNDS = 2

@@ -26,6 +26,8 @@ from tests.integration.helpers import Play
 from . import readers
 from .bastion import Bastion, bastion, until
 
+pytestmark = pytest.mark.thorough
+
 ROOT = station.ROOT
 UNITS = "/etc/systemd/system"
 LIBRARY = "/usr/local/lib/vvtv-runbook"

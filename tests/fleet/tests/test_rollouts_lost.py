@@ -20,6 +20,8 @@ from tests.simulator.release import Phase, Release
 
 from .rollout_fleet import FORMER, LOST_SOON, RolloutFleet, done, one_rollout, refused, rollouts
 
+pytestmark = pytest.mark.thorough
+
 _MINUTES = itertools.count()
 
 
@@ -37,7 +39,6 @@ def rollout(field: RolloutFleet) -> Iterator[str]:
         yield rollout
 
 
-@pytest.mark.thorough
 def test_a_canary_lost_while_it_is_changed_goes_back_when_it_answers_again(
     field: RolloutFleet, rollout: str
 ) -> None:
@@ -63,7 +64,6 @@ def test_a_canary_lost_while_it_is_changed_goes_back_when_it_answers_again(
     assert_same(before, field.rest())
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("candidate", "reason"),
     [
@@ -92,7 +92,6 @@ def test_a_canary_lost_on_its_way_back_comes_back_and_says_why(
     assert_same(before, field.rest())
 
 
-@pytest.mark.thorough
 def test_a_canary_whose_clock_is_wrong_is_not_changed(field: RolloutFleet, rollout: str) -> None:
     """Behind, so that no sample from the future is left in its database."""
     archive, canary = field.release(Release("3.3.0")), field.fleet["node1"]
