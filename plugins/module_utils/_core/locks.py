@@ -17,7 +17,7 @@ import pwd
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -99,19 +99,24 @@ def _open(path: Path, owner: files.Owner) -> int:
         return os.open(path, os.O_RDWR | os.O_NOFOLLOW)
 
 
-def _flock(descriptor: int, path: Path, deadline: float) -> None:
+def wait_for(descriptor: int, deadline: float, busy: Callable[[], Busy], poll: float = 0.02) -> None:
+    """Take the kernel lock of an open file; raise what ``busy`` makes after ``deadline`` (monotonic)."""
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
             if time.monotonic() >= deadline:
-                raise Busy(
-                    f"the node is locked by {_holder(descriptor)}",
-                    path=path,
-                    hint="wait for it to end, or raise lock_timeout",
-                ) from None
-            time.sleep(_POLL_SECONDS)
+                raise busy() from None
+            time.sleep(poll)
+
+
+def _flock(descriptor: int, path: Path, deadline: float) -> None:
+    def busy() -> Busy:
+        hint = "wait for it to end, or raise lock_timeout"
+        return Busy(f"the node is locked by {_holder(descriptor)}", path=path, hint=hint)
+
+    wait_for(descriptor, deadline, busy, _POLL_SECONDS)
 
 
 def _still_there(descriptor: int, path: Path) -> bool:

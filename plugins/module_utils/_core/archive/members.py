@@ -11,7 +11,7 @@ hostile extended headers in memory whole.
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,8 @@ _MAX_PADDING = 1 << 20
 _FILE_TYPES = (tarfile.REGTYPE, tarfile.AREGTYPE)
 _FOLDER = "."
 END = bytes(2 * _BLOCK)
+# Makes the error for an archive that cannot be, of what is wrong with it and its path.
+Refused = Callable[[str, Path], Damaged]
 
 
 def header(name: str, size: int, mtime: float) -> bytes:
@@ -56,7 +58,7 @@ def members(chunks: Iterator[bytes], limits: Mapping[str, int], path: Path) -> I
     """
     feed = Feed(chunks, path, "its tar has no end")
     seen: set[str] = set()
-    while (info := _header(feed, path)) is not None:
+    while (info := next_header(feed, path, _refused)) is not None:
         name = info.name[2:] if info.name.startswith("./") else info.name
         folder = info.isdir() and name == _FOLDER and info.size == 0
         file = info.type in _FILE_TYPES and name in limits
@@ -72,28 +74,29 @@ def members(chunks: Iterator[bytes], limits: Mapping[str, int], path: Path) -> I
         for _left in data:  # what the caller did not take
             pass
         feed.exactly(-info.size % _BLOCK)
-    _only_padding(feed, path)
+    only_padding(feed, path, _refused)
 
 
-def _header(feed: Feed, path: Path) -> tarfile.TarInfo | None:
+def next_header(feed: Feed, path: Path, refused: Refused) -> tarfile.TarInfo | None:
+    """Return the next member's header, ``None`` at the tar's end; ``refused`` makes the error to raise."""
     block = feed.exactly(_BLOCK)
     if block == bytes(_BLOCK):
         if feed.exactly(_BLOCK) != bytes(_BLOCK):
-            raise _refused("is no tar: it has one block of its end only", path)
+            raise refused("is no tar: it has one block of its end only", path)
         return None
     try:
         return tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
     except tarfile.HeaderError as exc:
-        raise _refused(f"is no tar: {exc}", path) from exc
+        raise refused(f"is no tar: {exc}", path) from exc
 
 
-def _only_padding(feed: Feed, path: Path) -> None:
+def only_padding(feed: Feed, path: Path, refused: Refused) -> None:
     """Take the rest, which may be nothing but a tar's zero blocks."""
     size = 0
     for piece in feed.rest():
         size += len(piece)
         if bytes(piece).strip(b"\0") or size > _MAX_PADDING:
-            raise _refused("goes on after the end of its tar", path)
+            raise refused("goes on after the end of its tar", path)
 
 
 def _shown(info: tarfile.TarInfo) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from ..errors import Damaged
 from .feed import Feed
+from .members import next_header, only_padding
 
 MAX_ENTRIES = 50_000
 MAX_BYTES = 4 << 30
@@ -27,7 +28,6 @@ MAX_DEPTH = 64
 
 FILE, FOLDER, LINK, HARD_LINK = "file", "folder", "link", "hard link"
 _BLOCK = tarfile.BLOCKSIZE
-_MAX_PADDING = 1 << 20
 _MAX_EXTENDED = 64 << 10
 # Not tarfile's own list: it has sparse files in it.
 _KINDS = {
@@ -72,7 +72,7 @@ def entries(chunks: Iterator[bytes], path: Path) -> Iterator[Entry]:
     """
     feed, count, left = Feed(chunks, path, "its tar has no end"), 0, MAX_BYTES
     more: dict[str, str] = {}
-    while (info := _header(feed, path)) is not None:
+    while (info := next_header(feed, path, refused)) is not None:
         count += 1
         if count > MAX_ENTRIES:
             raise refused(f"holds more than {MAX_ENTRIES} members", path)
@@ -90,7 +90,7 @@ def entries(chunks: Iterator[bytes], path: Path) -> Iterator[Entry]:
         feed.exactly(-size % _BLOCK)
     if more:
         raise refused("ends after an extended header", path)
-    _only_padding(feed, path)
+    only_padding(feed, path, refused)
 
 
 def refused(why: str, path: Path) -> Damaged:
@@ -99,18 +99,6 @@ def refused(why: str, path: Path) -> Damaged:
 
 
 # --- headers ---
-
-
-def _header(feed: Feed, path: Path) -> tarfile.TarInfo | None:
-    block = feed.exactly(_BLOCK)
-    if block == bytes(_BLOCK):
-        if feed.exactly(_BLOCK) != bytes(_BLOCK):
-            raise refused("is no tar: it has one block of its end only", path)
-        return None
-    try:
-        return tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-    except tarfile.HeaderError as exc:
-        raise refused(f"is no tar: {exc}", path) from exc
 
 
 def _extended(feed: Feed, info: tarfile.TarInfo, path: Path) -> dict[str, str]:
@@ -225,12 +213,3 @@ def _require_inside(parts: tuple[str, ...], target: str, path: Path) -> None:
 
 def _shown(name: str) -> str:
     return repr(name[:80])
-
-
-def _only_padding(feed: Feed, path: Path) -> None:
-    """Take the rest, which may be nothing but a tar's zero blocks."""
-    size = 0
-    for piece in feed.rest():
-        size += len(piece)
-        if bytes(piece).strip(b"\0") or size > _MAX_PADDING:
-            raise refused("goes on after the end of its tar", path)

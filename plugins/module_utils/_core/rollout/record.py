@@ -11,7 +11,6 @@ removes it. The same file is kept on the node and in the store on the bastion.
 
 from __future__ import annotations
 
-import fcntl
 import getpass
 import json
 import os
@@ -25,6 +24,7 @@ from typing import Any
 
 from .. import files, times
 from ..errors import BadInput, Busy, Damaged, NotFound, guarded
+from ..locks import wait_for
 from ..probes import one_line
 from .states import may_follow, require_state
 
@@ -185,15 +185,10 @@ def _open(path: Path, owner: files.Owner) -> int:
 
 
 def _lock(descriptor: int, path: Path, timeout: float) -> None:
-    deadline = time.monotonic() + timeout
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                raise Busy("somebody else writes the record", path=path, hint="run again") from None
-            time.sleep(0.02)
+    def busy() -> Busy:
+        return Busy("somebody else writes the record", path=path, hint="run again")
+
+    wait_for(descriptor, time.monotonic() + timeout, busy)
 
 
 def _read_all(descriptor: int) -> bytes:

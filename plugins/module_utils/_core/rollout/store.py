@@ -12,11 +12,10 @@ is known of each host, ``nodes/<host>.jsonl`` a copy of the node's own record as
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -24,6 +23,7 @@ from typing import Any
 
 from .. import files, times
 from ..errors import AnyPath, Busy, Damaged, NotFound, guarded, require_absolute
+from ..locks import wait_for
 from ..probes import one_line
 from . import lease, plan, record
 from .folder import check_id
@@ -127,14 +127,8 @@ class Store:
         with guarded("lock the record store", path):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
         try:
-            deadline = time.monotonic() + timeout
-            while True:
-                with suppress(BlockingIOError):
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                if time.monotonic() >= deadline:
-                    raise Busy("somebody else writes to the store", path=path, hint="run again")
-                time.sleep(0.02)
+            busy = Busy("somebody else writes to the store", path=path, hint="run again")
+            wait_for(descriptor, time.monotonic() + timeout, lambda: busy)
             yield
         finally:
             os.close(descriptor)
