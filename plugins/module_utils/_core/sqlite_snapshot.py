@@ -45,7 +45,7 @@ def pinned(path: Path, timeout: float, quiet: bool = False) -> Iterator[Pin]:
     """Hold the database still; ``timeout`` in seconds is how long to wait for its writers.
 
     ``quiet`` says that the caller keeps everybody from committing already. Raise :class:`Unsupported` when
-    an old reader keeps the WAL from being checkpointed.
+    an old reader or another checkpoint keeps the WAL from being checkpointed.
     """
     with ExitStack() as stack:
         with sqlite.speaking("read the database", path):
@@ -75,16 +75,28 @@ def _pin_wal(reader: sqlite3.Connection, path: Path, timeout: float, quiet: bool
             if not quiet:
                 # Keeps everybody from committing, hence from resetting the WAL, during the checkpoint.
                 sqlite.begin_writing(writing, timeout)
-            _busy, logged, moved = third.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            if logged == moved:
+            whole = _is_checkpointed(third)
+            if whole:
                 sqlite.begin_reading(reader, timeout)
             if not quiet:
                 writing.execute("ROLLBACK")
-            if logged == moved:
+            if whole:
                 return
             if time.monotonic() >= patience:
-                raise Unsupported("an old reader keeps the WAL from being checkpointed", path=path)
+                raise Unsupported(
+                    "an old reader or somebody else's checkpoint keeps the WAL from being checkpointed",
+                    path=path,
+                )
             time.sleep(0.05)
+
+
+def _is_checkpointed(connection: sqlite3.Connection) -> bool:
+    """Move the WAL into the file and return whether all of it is there now.
+
+    Beside another checkpoint the answer is (1, -1, -1): equal numbers, although that one is only halfway.
+    """
+    busy, logged, moved = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    return not busy and logged == moved
 
 
 def read_pinned(pin: Pin) -> Generator[bytes, None, None]:

@@ -7,6 +7,11 @@
 from __future__ import annotations
 
 import errno
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -96,6 +101,37 @@ def test_an_old_reader_of_the_wal_makes_the_copy_an_online_one(tmp_path: Path) -
         assert content(live) is None
     assert copy.method == "online"
     assert ask(tmp_path / "copy.db", "SELECT count(*) FROM plans WHERE plan_id = 'new'") == "0"
+
+
+@contextmanager
+def checkpointing(path: Path) -> Iterator[None]:
+    """Let another process be in the midst of a checkpoint: hold the byte that SQLite locks for one."""
+    hold = f"""
+import fcntl, sys
+with open({os.fspath(path) + "-shm"!r}, "r+b") as shm:
+    fcntl.lockf(shm, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 121)
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin and process.stdout and process.stdout.readline() == "held\n"
+        yield
+        process.stdin.close()
+
+
+def test_a_checkpoint_of_somebody_else_is_waited_for_and_never_read_halfway(tmp_path: Path) -> None:
+    live = tmp_path / "vvtv.db"
+    database.create_database(live, 200_000, "wal", 1)
+    with another(live, "PRAGMA wal_autocheckpoint=0", INSERT):
+        with checkpointing(live):
+            with pytest.raises(Unsupported, match="somebody else's checkpoint"):
+                still.take(live, tmp_path / "pinned.db", ME, "pinned", 0.2)
+            assert still.take(live, tmp_path / "auto.db", ME, "auto", 0.2).method == "online"
+        assert still.take(live, tmp_path / "after.db", ME, "auto", 0.2).method == "pinned"
+    for copy in ("auto.db", "after.db"):
+        assert ask(tmp_path / copy, "SELECT count(*) FROM plans WHERE plan_id = 'new'") == "1"
 
 
 def test_a_renewed_lease_is_no_content_and_everything_else_is(live: Path) -> None:
