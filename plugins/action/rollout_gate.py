@@ -26,6 +26,7 @@ class ActionModule(ControllerAction):
         "play_hosts": {"type": "list", "elements": "str", "required": True},
         "budget": {"type": "int", "default": 0},
         "wait": {"type": "bool", "default": True},
+        "silent": {"type": "bool", "default": False},
         "max_age_hours": {"type": "float", "default": 24.0},
         "strict": {"type": "bool", "default": True},
         "health": {"type": "dict", "default": {}},
@@ -39,7 +40,16 @@ class ActionModule(ControllerAction):
         if not given["max_age_hours"] > 0:
             raise BadInput("max_age_hours must be above 0")
         store = Store.of(given["record_dir"], given["rollout"])
-        names = ("play_hosts", "budget", "wait", "max_age_hours", "strict", "health", "lease_seconds")
+        names = (
+            "play_hosts",
+            "budget",
+            "wait",
+            "silent",
+            "max_age_hours",
+            "strict",
+            "health",
+            "lease_seconds",
+        )
         ask = Ask(this_run(), by=who(task_vars), **{name: given[name] for name in names})
         if given["gate"] == PROMOTION:
             return ask_promotion(store, ask, check)

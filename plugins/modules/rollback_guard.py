@@ -36,8 +36,9 @@ options:
       - V(armed) waits from now on; the rollout must have begun on the node.
       - V(confirmed) ends it since the rollout has passed, and fails when the guard has fired.
       - V(disarmed) ends it for any other reason.
+      - V(possible) only asks whether there can be one on this node, for a rollout that need not have begun.
     type: str
-    choices: [armed, confirmed, disarmed]
+    choices: [possible, armed, confirmed, disarmed]
     required: true
   deadline:
     description: In how many seconds it fires, 30 days at most. Needed with O(state=armed).
@@ -77,6 +78,13 @@ EXAMPLES = r"""
     state: armed
     deadline: 7200
     control_env_file: /etc/vvtv/control.env
+
+- name: Would there be one?
+  vvtv.runbook.rollback_guard:
+    root: /srv/vvtv
+    rollout: 20260131T235959Z
+    state: possible
+  register: asked
 
 - name: It has passed
   vvtv.runbook.rollback_guard:

@@ -64,6 +64,12 @@ options:
         lost; RV(gate.proceed) is then false, and the task does not fail.
     type: bool
     default: true
+  silent:
+    description:
+      - Whether the host does not answer. It is then noted as V(UNKNOWN) and counts against O(budget). If the
+        budget allows it RV(gate.proceed) is false, and the task does not fail.
+    type: bool
+    default: false
   max_age_hours:
     description: How old evidence may be.
     type: float

@@ -9,6 +9,7 @@ node1 is the canary, node2 the baseline host, node3 what else there is. Each tes
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -44,8 +45,11 @@ def rollout(field: RolloutFleet) -> Iterator[str]:
 def test_a_good_candidate_goes_everywhere_and_every_guard_is_confirmed(
     field: RolloutFleet, rollout: str
 ) -> None:
-    before = field.rest()
-    with field.playing("canary", vvtv_release=field.release(Release("2.0.0"))) as running:
+    before, release = field.rest(), field.release(Release("2.0.0"))
+    shown = done(field.play("plan", vvtv_release=release)).output
+    for node in field.fleet:
+        assert re.search(rf"{node.name} +ok +yes +-$", shown, re.MULTILINE), shown
+    with field.playing("canary", vvtv_release=release) as running:
         running.until(lambda: field.kept("node1", rollout).states[-1:] == ["SOAKING"], "the canary soaks")
         assert field.guard("node1", rollout)["ActiveState"] == "active"
         assert field.running()["node1"] == "2.0.0"

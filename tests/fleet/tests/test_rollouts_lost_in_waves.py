@@ -82,17 +82,27 @@ def test_no_wave_begins_after_one_that_lost_a_host(field: RolloutFleet) -> None:
     assert_same(later, field.untouched("node3", "node4"))
 
 
-def test_within_the_budget_it_goes_on_and_a_short_loss_is_none(field: RolloutFleet) -> None:
-    wanted = {"vvtv_soak_unreachable_grace_secs": 60, "vvtv_failure_budget": 1}
+def test_within_the_budget_it_goes_past_a_silent_host_and_a_short_loss_is_none(field: RolloutFleet) -> None:
+    wanted = {"vvtv_soak_unreachable_grace_secs": 60, "vvtv_failure_budget": 2}
+    field.fleet["node4"].refuse()
     with field.playing("promote", **wanted) as running:
         running.until(lambda: field.kept("node3", ROLLOUT).samples >= 1, "node3 soaks")
         field.fleet["node3"].cut()
         running.until(lambda: "node3: cannot be reached, asking again" in running.output, "it is missed")
         field.fleet["node3"].mend()
-        done(running.finish())
-    known = {"node1": "PROMOTED", "node2": "ROLLED_BACK", "node3": "PROMOTED", "node4": "PROMOTED"}
+        run = running.finish()
+    assert run.code == 0, run.output
+    known = {"node1": "PROMOTED", "node2": "ROLLED_BACK", "node3": "PROMOTED", "node4": "UNKNOWN"}
     assert field.store(ROLLOUT).last() == known
+    field.fleet["node4"].mend()
+    assert field.running() == {"node1": NEW, "node2": FORMER, "node3": NEW, "node4": FORMER}
+
+
+def test_a_host_that_was_silent_gets_its_turn_when_it_answers_again(field: RolloutFleet) -> None:
+    done(field.play("promote", vvtv_failure_budget=1))
+    assert field.store(ROLLOUT).last()["node4"] == "PROMOTED"
     assert field.running() == {"node1": NEW, "node2": FORMER, "node3": NEW, "node4": NEW}
+    assert field.kept("node4", ROLLOUT).states == ["IN_PROGRESS", "SOAKING", "PASSED", "PROMOTED"]
 
 
 def test_a_wave_goes_back_alone_then_all_and_what_is_discarded_is_kept(field: RolloutFleet) -> None:

@@ -13,11 +13,21 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
-from ansible_collections.vvtv.runbook.plugins.module_utils._core import catalogue, node, opening, verify
-from tests.integration.helpers import CHECKOUT, sqlite3
+from ansible_collections.vvtv.runbook.plugins.module_utils._core import (
+    backup,
+    catalogue,
+    files,
+    key_states,
+    node,
+    opening,
+    restore,
+    verify,
+)
+from tests.integration.faults.dying import Child
+from tests.integration.helpers import sqlite3
 from tests.simulator import database, owner_card
 
 DB = "runtime/state/vvtv.db"
@@ -26,72 +36,47 @@ CARD_A = owner_card.SAMPLE
 CARD_B = owner_card.SAMPLE + "# state B\n"
 PLANS = "SELECT count(*) FROM plans"
 
-# Dies by SIGKILL at the N-th call that changes something on disk (or about to), N from the command line.
-_CHILD = """
-import os, signal, sys
-from ansible_collections.vvtv.runbook.plugins.module_utils._core import (
-    backup, files, key_states, node, restore)
-stop, root, operation, *options = sys.argv[1:]
-EVENTS = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.chmod", "os.chown",
-          "os.posix_spawn", "sqlite3.connect", "shutil.rmtree", "fcntl.flock", "fcntl.lockf"}
-left = int(stop)
-
-def step(event, _args=()):
-    global left
-    if event in EVENTS:
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-def watched(function):
-    def call(*args):
-        step("open")
-        return function(*args)
-    return call
-
-os.fsync, os.pwrite, os.ftruncate = watched(os.fsync), watched(os.pwrite), watched(os.ftruncate)
-if "no-precheck" in options:
-    files.require_room = lambda folder, needed: None
-if "as-nobody" in options:
-    os.setgroups([]), os.setgid(65534), os.setuid(65534)
-sys.addaudithook(step)
-at = node.Node.at(root)
-keys = {"rotate": {"state": "rotated"}, "prune": {"state": "pruned", "retention": 0},
-        "rewrap": {"rewrap": True}, "rekey": {"rekey": True}, "present": {}}
-if operation in keys:
-    key_states.bring_about(at, key_states.Request(timeout=10, **keys[operation]))
-elif operation == "backup":
-    backup.back_up(at, backup.Request(force=True, timeout=10, encrypt="encrypt" in options))
-else:
-    restore.restore(at, restore.Request(operation, timeout=10))
-print(-left)
-left = 0
-"""
+_KEYS: dict[str, dict[str, Any]] = {
+    "rotate": {"state": "rotated"},
+    "prune": {"state": "pruned", "retention": 0},
+    "rewrap": {"rewrap": True},
+    "rekey": {"rekey": True},
+    "present": {},
+}
 
 
-def start(root: Path, operation: str, kill_at: int = 0, *options: str) -> subprocess.Popen[str]:
+def _operate(root: Path, operation: str, options: tuple[str, ...]) -> None:
+    if "no-precheck" in options:
+        files.require_room = lambda folder, needed: None
+    if "as-nobody" in options:
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+    if operation in _KEYS:
+        key_states.bring_about(at(root), key_states.Request(timeout=10, **_KEYS[operation]))
+    elif operation == "backup":
+        request = backup.Request(force=True, timeout=10, encrypt="encrypt" in options)
+        backup.back_up(at(root), request)
+    else:
+        restore.restore(at(root), restore.Request(operation, timeout=10))
+
+
+def start(root: Path, operation: str, kill_at: int = 0, *options: str) -> Child:
     """Start ``backup``, a state of the keys, or the restore of an id; it dies at its ``kill_at``-th step."""
-    return subprocess.Popen(
-        [sys.executable, "-c", _CHILD, str(kill_at), str(root), operation, *options],
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT / "build/collections")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return Child(lambda: _operate(root, operation, options), kill_at)
 
 
 def run(root: Path, operation: str, kill_at: int = 0, *options: str) -> tuple[int, str]:
     """The same to its end; return exit status and standard error."""
     child = start(root, operation, kill_at, *options)
     _out, errors = child.communicate()
+    assert child.returncode is not None
     return child.returncode, errors
 
 
 def count_steps(root: Path, operation: str, *options: str) -> int:
     """Run it to its end and return at how many steps it could have been killed."""
-    out, errors = start(root, operation, 0, *options).communicate()
-    assert not errors, errors
-    return int(out)
+    return start(root, operation, 0, *options).steps
 
 
 def make_node(root: Path, journal: str = "delete") -> Path:

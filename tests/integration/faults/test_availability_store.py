@@ -9,75 +9,45 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
 import subprocess
-import sys
 import time
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
-from tests.integration.helpers import CHECKOUT
+from ansible_collections.vvtv.runbook.plugins.module_utils._core import availability_store
+from ansible_collections.vvtv.runbook.plugins.module_utils._core.availability import AvailabilitySample
+from ansible_collections.vvtv.runbook.plugins.module_utils._core.node import Node
+from tests.integration.faults.dying import KILLED, Child
 
-KILLED = -signal.SIGKILL
 DAY = "2026-11-24"
 OLD_DAYS = ("2026-10-01", "2026-11-23")
 
-# Appends COUNT samples from FIRST on and says each number once it is stored. It dies by SIGKILL at the N-th
-# call that changes something on disk (or is about to); with "torn" in the middle of what that call writes.
-_CHILD = """
-import os, signal, sys
-from datetime import datetime, timedelta, timezone
-from ansible_collections.vvtv.runbook.plugins.module_utils._core import availability_store as store
-from ansible_collections.vvtv.runbook.plugins.module_utils._core.availability import AvailabilitySample
-from ansible_collections.vvtv.runbook.plugins.module_utils._core.node import Node
-stop, root, first, count, *options = sys.argv[1:]
-EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.truncate", "os.chmod", "os.chown", "fcntl.flock"}
-left = int(stop)
-
-def step(event, args=()):
-    global left
-    if event in EVENTS:
-        left -= 1
-        if left == 0:
-            if event == "open" and "torn" in options and len(args) == 3 and isinstance(args[1], bytes):
-                pwrite(args[0], args[1][: len(args[1]) // 2], args[2])
-            os.kill(os.getpid(), signal.SIGKILL)
-
-def watched(function):
-    def call(*args):
-        step("open", args)
-        return function(*args)
-    return call
-
-pwrite = os.pwrite
-os.fsync, os.pwrite, os.ftruncate = watched(os.fsync), watched(os.pwrite), watched(os.ftruncate)
-sys.addaudithook(step)
-node, noon = Node.at(root), datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
-for number in range(int(first), int(first) + int(count)):
-    at = noon + timedelta(milliseconds=number)
-    store.append(node, AvailabilitySample(at, number % 2 == 0, 60, (f"n{number}",)), timeout=60)
-    os.write(1, b"%d\\n" % number)
-left = 0
-"""
+NOON = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
 
 
-def start(root: Path, first: int, count: int, kill_at: int = 0, *options: str) -> subprocess.Popen[str]:
-    """Start an appender."""
-    return subprocess.Popen(
-        [sys.executable, "-c", _CHILD, str(kill_at), str(root), str(first), str(count), *options],
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT / "build/collections")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def append(root: Path, first: int, count: int) -> None:
+    """Append ``count`` samples from ``first`` on, and say each number once it is stored."""
+    at = Node.at(root)
+    for number in range(first, first + count):
+        sample = AvailabilitySample(
+            NOON + timedelta(milliseconds=number), number % 2 == 0, 60, (f"n{number}",)
+        )
+        availability_store.append(at, sample, timeout=60)
+        os.write(1, b"%d\n" % number)
 
 
-def run(root: Path, first: int, count: int, kill_at: int = 0, *options: str) -> tuple[int, list[int]]:
+def start(root: Path, first: int, count: int, kill_at: int = 0, how: str = "between") -> Child:
+    """Start an appender, which dies at its ``kill_at``-th step; ``torn`` in the midst of what it writes."""
+    return Child(lambda: append(root, first, count), kill_at, torn=how == "torn")
+
+
+def run(root: Path, first: int, count: int, kill_at: int = 0, how: str = "between") -> tuple[int, list[int]]:
     """Run one to its end; return its status and the samples that it said were stored."""
-    child = start(root, first, count, kill_at, *options)
+    child = start(root, first, count, kill_at, how)
     out, errors = child.communicate()
-    assert child.returncode in (0, KILLED), errors
+    assert child.returncode is not None and child.returncode in (0, KILLED), errors
     return child.returncode, [int(line) for line in out.split()]
 
 

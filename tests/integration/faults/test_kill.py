@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.integration.faults import killing
+from tests.integration.faults.dying import KILLED
 from tests.integration.helpers import sqlite3
 from tests.simulator import database, fleet
-
-KILLED = -signal.SIGKILL
 
 
 def test_a_backup_killed_at_any_step_leaves_nothing_that_counts_but_is_not_good(tmp_path: Path) -> None:

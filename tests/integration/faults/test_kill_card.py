@@ -6,46 +6,19 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 from ansible_collections.vvtv.runbook.plugins.module_utils._core import card_change, card_history, files
 from ansible_collections.vvtv.runbook.plugins.module_utils._core.control_api import Api
 from ansible_collections.vvtv.runbook.plugins.module_utils._core.node import Node
 from ansible_collections.vvtv.runbook.plugins.module_utils._core.outcome import Outcome
-from tests.integration.helpers import CHECKOUT
+from tests.integration.faults.dying import KILLED, Child
 from tests.simulator.owner_card import SAMPLE
 
 OLD, NEW, *FORMER = (SAMPLE.replace("720", str(height)).encode() for height in (720, 1080, 1440, 2160))
 KEEP = 2
 # What the station of these tests has in force, in the node's root.
 IN_FORCE = "in-force"
-
-# Installs a card and dies at the N-th call that changes something on disk, or is about to.
-_CHILD = """
-import os, signal, sys
-from pathlib import Path
-from tests.integration.faults import test_kill_card
-EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.chmod", "fcntl.flock"}
-left = int(sys.argv[1])
-
-def step(event, _args=()):
-    global left
-    if event in EVENTS:
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-fsync = os.fsync
-os.fsync = lambda descriptor: (step("open"), fsync(descriptor))
-sys.addaudithook(step)
-test_kill_card.install(Path(sys.argv[2]))
-print(-left)
-left = 0
-"""
 
 
 class Station(Api):
@@ -65,11 +38,11 @@ def install(root: Path) -> Outcome:
     return card_change.install(node, Station(node), card_change.Request(NEW, Path("new.yaml"), KEEP))
 
 
-def killed(root: Path, at: int) -> subprocess.CompletedProcess[str]:
+def killed(root: Path, at: int = 0) -> Child:
     """The same in a process of its own, which dies at its ``at``-th step."""
-    env = {**os.environ, "PYTHONPATH": f"{CHECKOUT / 'build/collections'}:{CHECKOUT}"}
-    command = [sys.executable, "-c", _CHILD, str(at), str(root)]
-    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    child = Child(lambda: install(root), at)
+    child.communicate()
+    return child
 
 
 def fresh(root: Path) -> Node:
@@ -84,13 +57,11 @@ def fresh(root: Path) -> Node:
 
 
 def test_killed_at_any_step_the_next_run_brings_the_card_into_force(tmp_path: Path) -> None:
-    whole = killed(fresh(tmp_path / "whole").root, 0)
-    assert not whole.stderr, whole.stderr
-    steps, seen = int(whole.stdout), set()
+    steps, seen = killed(fresh(tmp_path / "whole").root).steps, set()
     assert steps > 20
     for at in range(1, steps + 1):
         node = fresh(tmp_path / str(at))
-        assert killed(node.root, at).returncode == -signal.SIGKILL
+        assert killed(node.root, at).returncode == KILLED
         card, in_force = node.owner_card.read_bytes(), (node.root / IN_FORCE).read_bytes()
         assert card in (OLD, NEW)
         copies = [path.read_bytes() for path in card_history.copies(node.owner_card)]

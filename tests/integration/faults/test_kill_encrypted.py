@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import random
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,10 +22,10 @@ import pytest
 
 from tests.integration import stock
 from tests.integration.faults import killing
+from tests.integration.faults.dying import KILLED
 from tests.integration.helpers import good, module, sqlite3
 from tests.simulator import fleet
 
-KILLED = -signal.SIGKILL
 KILLS = 8  # of each operation in each run of the tests; over many runs every step has its turn
 MARKER = "PLAINTEXT-MARKER-7f3a"
 KEYS = Path("runtime/keys")

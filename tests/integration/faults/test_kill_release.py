@@ -13,9 +13,7 @@ import json
 import os
 import random
 import shutil
-import signal
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -35,42 +33,14 @@ from ansible_collections.vvtv.runbook.plugins.module_utils._core.outcome import 
 from ansible_collections.vvtv.runbook.plugins.module_utils._core.rollout import begun, record, rollback
 from ansible_collections.vvtv.runbook.plugins.module_utils._core.rollout.folder import Folder, backup_name
 from tests.integration.faults import killing
-from tests.integration.helpers import CHECKOUT, sqlite3
+from tests.integration.faults.dying import KILLED, Child
+from tests.integration.helpers import sqlite3
 from tests.simulator import releases as archives
 
 ROLLOUT = "20260131T235959Z"
 OLD, NEW = "1.0.0", "2.0.0"
 #: At how many of the steps it is killed in one run of the tests; at others in the next.
 ROUNDS = 40
-
-# Does something and dies at the N-th call that changes something on disk, or is about to.
-_CHILD = """
-import os, signal, sys
-from pathlib import Path
-from tests.integration.faults import test_kill_release
-EVENTS = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.chmod", "os.link", "os.symlink",
-          "os.truncate", "sqlite3.connect", "fcntl.flock", "subprocess.Popen", "shutil.rmtree"}
-left = int(sys.argv[1])
-
-def step(event, _args=()):
-    global left
-    if event in EVENTS:
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-def watched(function):
-    def call(*args):
-        step("open")
-        return function(*args)
-    return call
-
-os.fsync, os.pwrite, os.ftruncate = watched(os.fsync), watched(os.pwrite), watched(os.ftruncate)
-sys.addaudithook(step)
-getattr(test_kill_release, sys.argv[2])(Path(sys.argv[3]))
-print(-left)
-left = 0
-"""
 
 
 class Station(Api):
@@ -115,18 +85,11 @@ def _well(*_args: object) -> rollback.Health:
     return rollback.Health(True, (), {}, None, None, "RUNNING")
 
 
-def killed(root: Path, what: str, at: int) -> subprocess.CompletedProcess[str]:
+def killed(root: Path, what: Callable[[Path], Outcome], at: int = 0) -> Child:
     """The same in a process of its own, which dies at its ``at``-th step."""
-    env = {**os.environ, "PYTHONPATH": f"{CHECKOUT / 'build/collections'}:{CHECKOUT}"}
-    command = [sys.executable, "-c", _CHILD, str(at), what, str(root)]
-    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-
-
-def steps_of(root: Path, what: str) -> int:
-    """At how many steps it can be killed."""
-    whole = killed(root, what, 0)
-    assert not whole.stderr, whole.stderr
-    return int(whole.stdout)
+    child = Child(lambda: what(root), at)
+    child.communicate()
+    return child
 
 
 def chosen(steps: int) -> list[int]:
@@ -181,11 +144,11 @@ def move(root: Path, where: Path) -> Path:
 
 
 def test_a_release_is_there_whole_or_not_at_all(with_old: Path, tmp_path: Path) -> None:
-    steps, seen = steps_of(move(with_old, tmp_path / "whole"), "bring"), set()
+    steps, seen = killed(move(with_old, tmp_path / "whole"), bring).steps, set()
     assert steps > 40
     for at in chosen(steps):
         root = move(with_old, tmp_path / f"killed-at-{at}")
-        assert killed(root, "bring", at).returncode == -signal.SIGKILL
+        assert killed(root, bring, at).returncode == KILLED
         link, runs = os.readlink(root / "current"), (root / "runs").read_text()
         assert link in (f"releases/{OLD}", f"releases/{NEW}")
         shelf = releases.Shelf.of(Node.at(root))
@@ -206,12 +169,12 @@ def test_a_release_is_there_whole_or_not_at_all(with_old: Path, tmp_path: Path) 
 def test_a_rollback_is_finished_by_the_next_one(in_rollout: Path, tmp_path: Path) -> None:
     whole = move(in_rollout, tmp_path / "whole")
     plans_b = sqlite3(whole / killing.DB, killing.PLANS)
-    steps = steps_of(whole, "go_back")
+    steps = killed(whole, go_back).steps
     assert killing.state(whole) == ("A", "A")
     assert steps > 100
     for at in chosen(steps):
         root = move(in_rollout, tmp_path / f"killed-at-{at}")
-        assert killed(root, "go_back", at).returncode == -signal.SIGKILL
+        assert killed(root, go_back, at).returncode == KILLED
         database, _card = killing.state(root)
         assert database in ("A", "B")
         go_back(root)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,8 +56,15 @@ def test_a_plan_and_check_mode_change_nothing(three: Ground, rollout: str) -> No
     before = three.untouched(*three.nodes)
     shown = three.play("plan", vvtv_release=release(three))
     assert shown.code == 0, shown.output
-    for word in (rollout, "2.0.0", "node01", "vvtv.runbook.promote"):
+    for word in (rollout, "2.0.0", "node01", "vvtv.runbook.promote", "guards: a host is put back"):
         assert word in shown.output
+    for host in three.nodes:
+        # Neither systemd nor the node's command: the plan says that nobody goes back by itself.
+        assert re.search(rf"{host} +ok +no +.*(does not run systemd|is not there)", shown.output), (
+            shown.output
+        )
+    off = three.play("plan", vvtv_release=release(three), vvtv_guard=False)
+    assert "no guards: vvtv_guard or vvtv_canary_auto_rollback is off" in off.output
     checked = three.play("canary", "--check", vvtv_release=release(three))
     assert checked.code == 0, checked.output
     assert three.untouched(*three.nodes) == before

@@ -48,14 +48,16 @@ class Ask:
     """What is asked: ``play_hosts`` are all hosts of the play, ``budget`` how many hosts may be bad.
 
     With ``wait`` the earlier batches have had their time, so that one of their hosts whose state is open was
-    lost. ``health`` says how each canary is now, as ``node_health`` returns it; ``max_age_hours`` is how old
-    evidence may be; without ``strict`` a promotion that is blocked is noted and is no error.
+    lost. ``silent`` says that the host whose turn it is does not answer. ``health`` says how each canary is
+    now, as ``node_health`` returns it; ``max_age_hours`` is how old evidence may be; without ``strict`` a
+    promotion that is blocked is noted and is no error.
     """
 
     run: Run
     play_hosts: Collection[str] = ()
     budget: int = 0
     wait: bool = True
+    silent: bool = False
     max_age_hours: float = 24.0
     strict: bool = True
     health: Mapping[str, Any] = field(default_factory=dict)
@@ -66,8 +68,9 @@ class Ask:
 def ask_batch(store: Store, host: str, ask: Ask, check: bool = False) -> Outcome:
     """Return whether it is a host's turn; raise :class:`GateClosed` when the rollout may not go on.
 
-    Hosts of earlier batches that were lost are noted as ``UNKNOWN``. Facts: ``gate``; its ``proceed`` is
-    false, with no error, while an earlier batch soaks and nobody waits for it.
+    Hosts that were lost are noted as ``UNKNOWN``: those of earlier batches, and the host itself if it is
+    silent. Facts: ``gate``; its ``proceed`` is false, with no error, while an earlier batch soaks and nobody
+    waits for it, and for a silent host that the budget allows.
     """
     plan, outcome = store.require_plan(), Outcome()
     number = plan.batch_of(host)
@@ -78,17 +81,26 @@ def ask_batch(store: Store, host: str, ask: Ask, check: bool = False) -> Outcome
     for name in before:
         state = state_of(known[name])
         if state in ledger.OPEN and name not in pending or (state == states.PLANNED and not pending):
-            reason = f"its batch is over and it was still {state}"
-            outcome.did(f"note{'' if check else 'd'} that {name} is UNKNOWN: {reason}")
-            if not check:
-                store.append(name, states.UNKNOWN, {"reason": reason, "was": state}, ask.by)
+            _lose(store, name, state, f"its batch is over and it was still {state}", ask, outcome, check)
+    if ask.silent and not pending and not reasons and state_of(known[host]) in (*ledger.OPEN, states.PLANNED):
+        state = state_of(known[host])
+        _lose(
+            store, host, state, f"it did not answer when its turn came; it was {state}", ask, outcome, check
+        )
     if not check:
         known = store.all_entries(plan.hosts)
-    reasons += _fleet(known, ask.budget, host)
+    reasons += _fleet(known, ask.budget, None if ask.silent else host)
     if number and not promotion.granted(store, plan):
         reasons.append(_reason("not_promoted", "its canaries have not been promoted"))
     _tell(outcome, store, known, ask.budget, reasons, waits=pending)
+    outcome.facts["gate"]["proceed"] &= not ask.silent
     return outcome
+
+
+def _lose(store: Store, host: str, state: str, reason: str, ask: Ask, outcome: Outcome, check: bool) -> None:
+    outcome.did(f"note{'' if check else 'd'} that {host} is UNKNOWN: {reason}")
+    if not check:
+        store.append(host, states.UNKNOWN, {"reason": reason, "was": state}, ask.by)
 
 
 def ask_promotion(store: Store, ask: Ask, check: bool = False) -> Outcome:

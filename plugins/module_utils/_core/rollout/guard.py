@@ -29,7 +29,7 @@ from . import begun, guard_units, record, rollback, states
 from .folder import Folder
 from .record import Entry
 
-STATES = ("armed", "confirmed", "disarmed")
+STATES = ("possible", "armed", "confirmed", "disarmed")
 COMMAND = "/usr/local/bin/vvtv-runbook"
 FACT = "rollback_guard"
 MAX_SECONDS = 30 * 86_400.0
@@ -138,13 +138,17 @@ def _option(name: str) -> str:
 
 
 def bring_about(folder: Folder, request: Request, check: bool = False) -> Outcome:
-    """Bring about that the guard of a node is armed, confirmed or disarmed.
+    """Bring about that the guard of a node is armed, confirmed or disarmed; or ask whether it is possible.
 
     Facts: ``guard`` and ``record``. Raise :class:`GuardFired` when the node has gone back by it or is about
     to, :class:`Unsupported` when there can be none although it is ``required``, and :class:`NotFound` when
     the rollout never began here.
     """
     outcome = Outcome()
+    if request.state == "possible":
+        present, why = Guard.of(record.read(folder.record)), _why_none(request)
+        _tell(folder, present, outcome, why, available=why is None)
+        return outcome
     begun.require(folder, to_act=request.state == "armed")
     act = {"armed": _arm, "confirmed": _confirm, "disarmed": _disarm}[request.state]
     if check:
@@ -163,7 +167,7 @@ def bring_about(folder: Folder, request: Request, check: bool = False) -> Outcom
 def _arm(folder: Folder, request: Request, outcome: Outcome, check: bool) -> None:
     entries = record.read(folder.record)
     state, present, now = record.last(entries), Guard.of(entries), times.now()
-    why = guard_units.why_unavailable() or _why_no_command(request)
+    why = _why_none(request)
     if why is not None:
         if request.required:
             raise Unsupported(f"there can be no guard: {why}", path=folder.node.root)
@@ -203,7 +207,11 @@ def _next_second(instant: datetime) -> datetime:
     return instant.replace(microsecond=0) + timedelta(seconds=math.ceil(instant.microsecond / 1e6))
 
 
-def _why_no_command(request: Request) -> str | None:
+def _why_none(request: Request) -> str | None:
+    """Return why there can be no guard on this node, ``None`` when there can be one."""
+    why = guard_units.why_unavailable()
+    if why is not None:
+        return why
     path = Path(request.command)
     if not os.access(path, os.X_OK) or not path.is_file():
         return f"{path} is not there; the role node installs it"

@@ -97,6 +97,36 @@ def test_a_host_that_was_lost_in_an_earlier_batch_is_unknown(store: Store, word:
     assert codes(store, "b", budget=1) == []
 
 
+def test_a_silent_host_is_unknown_and_the_budget_lets_the_rollout_go_past_it(store: Store) -> None:
+    lead(store, "a", "PROMOTED")
+    told = ask(store, "b", silent=True, budget=1)
+    gate = told.facts["gate"]
+    assert (gate["proceed"], gate["reasons"], gate["bad"], told.changed) == (False, [], ["b"], True)
+    again = ask(store, "b", silent=True, budget=1)
+    assert (again.facts["gate"]["proceed"], again.changed) == (False, False)
+    assert codes(store, "c", budget=1) == []
+    assert codes(store, "c") == ["bad_host"]
+    assert codes(store, "b", budget=1) == [], "when it answers again it is its turn"
+
+
+def test_silent_hosts_beyond_the_budget_close_the_gate(store: Store) -> None:
+    lead(store, "a", "PROMOTED")
+    with pytest.raises(GateClosed, match="b is UNKNOWN"):
+        ask(store, "b", silent=True)
+    assert state(store, "b") == "UNKNOWN"
+    ask(store, "c", silent=True, budget=2)
+    with pytest.raises(GateClosed):
+        ask(store, "d", silent=True, budget=2)
+
+
+@pytest.mark.parametrize("word", ["PASSED", "PROMOTED", "HELD", "ROLLED_BACK"])
+def test_a_silent_host_that_has_had_its_turn_keeps_its_state(store: Store, word: str) -> None:
+    lead(store, "a", "PROMOTED")
+    lead(store, "b", word)
+    told = ask(store, "b", silent=True, budget=1)
+    assert (state(store, "b"), told.facts["gate"]["proceed"], told.changed) == (word, False, False)
+
+
 @pytest.mark.parametrize("word", states.BAD)
 def test_every_bad_host_counts_over_all_batches(store: Store, word: str) -> None:
     for host in "abc":
