@@ -25,7 +25,7 @@ step "the fleet: images"
 
 # As it is now: an edit in the checkout does not reach into a test that compares two runs.
 "$venv/bin/python" "$tools/tree.py" copy "$root" "$build/fleet-collections/ansible_collections/vvtv/runbook"
-export ANSIBLE_COLLECTIONS_PATH=$build/fleet-collections
+export ANSIBLE_COLLECTIONS_PATH=$build/fleet-collections PATH=$venv/bin:$PATH
 
 step "the fleet: its own tests, and operations on it"
 # Four at once: while one waits for a node that does not answer, the others go on.

@@ -34,5 +34,5 @@ for core in ${CORES:-newest oldest}; do
   [ -z "${THOROUGH:-}" ] || chosen=(-m thorough)
   # Four at once on two cores: most of them wait for a station most of the time.
   # pytest ends with 5 where it found no test: a failure too.
-  PATH=$env/bin:$PATH "$env/bin/python" -m pytest -n 4 "${chosen[@]}" tests/integration "$@"
+  PATH=$env/bin:$PATH "$env/bin/python" -m pytest -n ${WORKERS:-4} "${chosen[@]}" tests/integration "$@"
 done
