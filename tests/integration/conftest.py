@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulator import fleet
+from tests.simulator import database, fleet
 
 # The playbooks (of rollouts the turns, which run every task), and of the modules the tests in four steps and
 # those of what -vvv says.
@@ -29,9 +29,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("both_cores")
 
 
-@pytest.fixture(params=["delete", "wal"])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what has a station in each journal mode, or in those that its file names in ``JOURNALS``."""
+    if "station" in metafunc.fixturenames:
+        modes = getattr(metafunc.module, "JOURNALS", database.JOURNAL_MODES)
+        metafunc.parametrize("station", modes, indirect=True)
+
+
+@pytest.fixture
 def station(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[fleet.Node]:
-    """A simulated node that writes all the time, once in each journal mode."""
+    """A simulated node that writes all the time."""
     with fleet.start_node(tmp_path / "node", size="1M", journal_mode=request.param) as node:
         yield node
 

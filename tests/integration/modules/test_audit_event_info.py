@@ -20,6 +20,9 @@ from tests.integration.helpers import good, module, sqlite3, tree
 from tests.integration.modules.on_a_node import on_a_node
 from tests.simulator import fleet
 
+# In one journal mode: how a database is read in either is for the tests of engine, health and backups.
+JOURNALS = ["delete"]
+
 CODE = "json_extract(payload_json, '$.reason_code')"
 YEARS = 24 * 366 * 20
 

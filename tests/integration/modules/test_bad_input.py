@@ -22,6 +22,9 @@ from ansible_collections.vvtv.runbook.plugins.module_utils._core import locks, n
 from tests.integration.helpers import good, module, sqlite3, tree
 from tests.simulator import database, fleet, owner_card
 
+# In one journal mode: how a database is read in either is for the tests of engine, health and backups.
+JOURNALS = ["delete"]
+
 Damage = Callable[[Path], object]
 
 

@@ -21,6 +21,9 @@ from tests.integration.stations import SECRET, TOKEN, started, state_of
 from tests.simulator import fleet, owner_card
 from tests.unit.core.command.installed import Done, Installed, install
 
+# In one journal mode: how a database is read in either is for the tests of engine, health and backups.
+JOURNALS = ["delete"]
+
 OTHER = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
 KNOWN = {"VVTV_CONTROL_TOKEN": TOKEN, "VVTV_CONTROL_SECRET": SECRET}
 _ONLY_A_MODULES = {"invocation", "failed", "msg", "deprecations"}

@@ -31,6 +31,9 @@ from tests.integration.stations import (
 )
 from tests.simulator import fleet
 
+# In one journal mode: how a database is read in either is for the tests of engine, health and backups.
+JOURNALS = ["delete"]
+
 WORDS = {True: "on", False: "off"}
 
 

@@ -24,6 +24,9 @@ from tests.integration.stations import KNOWN, SECRET, TOKEN, call, files_with, s
 from tests.simulator import fleet
 from tests.simulator.owner_card import SAMPLE
 
+# In one journal mode: how a database is read in either is for the tests of engine, health and backups.
+JOURNALS = ["delete"]
+
 RELOAD = "/v1/control/reload-owner-card"
 BETTER = SAMPLE.replace("720", "1080")
 # Four rules broken in four sections.

@@ -24,6 +24,9 @@ from tests.integration.modules.on_a_node import on_a_node
 from tests.integration.modules.test_ownership import SERVICE_USER, foreign, hand_over
 from tests.simulator import auth, fleet
 
+# In one journal mode: how a database is read in either is for the tests of engine, health and backups.
+JOURNALS = ["delete"]
+
 EMERGENCY = "/v1/control/emergency-mode"
 
 

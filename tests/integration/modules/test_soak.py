@@ -42,7 +42,7 @@ LONG = {"hours": 0.1}
 
 
 # In one journal mode: how a busy database is read in either is what the tests of health are about.
-pytestmark = pytest.mark.parametrize("station", ["wal"], indirect=True)
+JOURNALS = ["wal"]
 
 
 @pytest.fixture(autouse=True)

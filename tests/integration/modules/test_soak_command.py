@@ -19,7 +19,7 @@ from tests.simulator import fleet
 from tests.unit.core.command.installed import Done, Installed, install
 
 # In one journal mode: how a busy database is read in either is what the tests of health are about.
-pytestmark = pytest.mark.parametrize("station", ["wal"], indirect=True)
+JOURNALS = ["wal"]
 
 
 @pytest.fixture(scope="module")
