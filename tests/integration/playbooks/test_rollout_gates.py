@@ -103,8 +103,9 @@ def test_what_is_not_well_or_stopped_is_not_touched(three: Ground, rollout: str)
     assert three.untouched("node01", "node03") == before
 
 
-def test_while_a_canary_soaks(three: Ground, rollout: str) -> None:
+def test_while_a_canary_soaks(three: Ground, rollout: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is promoted, neither artifact nor plan may change, no other rollout gets the node."""
+    monkeypatch.setitem(three.given, "vvtv_canary_soak_hours", 0.1)
     archive = release(three)
     before = three.untouched("node03")
     begun = three.play("canary", vvtv_release=archive, vvtv_wait=False)

@@ -18,6 +18,8 @@ from tests.simulator.release import Phase, Release
 
 from .rollout_ground import FORMER, Ground, ground
 
+pytestmark = pytest.mark.fleet_too
+
 GOOD, BAD = Release("2.0.0"), Release("2.1.0", (Phase(3, {"qa": 0.4}),))
 
 
@@ -100,6 +102,17 @@ def test_a_bad_candidate_is_caught_on_the_canary_and_the_rest_is_byte_for_byte_t
     assert refused.code == 2
     assert_same(before, rest(five))
     assert five.running() == dict.fromkeys(five.nodes, FORMER)
+
+
+def test_a_candidate_that_never_gets_ready_goes_back_before_it_soaks(tmp_path: Path) -> None:
+    with ground(tmp_path, 2) as two:
+        run = two.play(
+            "canary", vvtv_release=two.release(Release("2.2.0", ready_after=None)), vvtv_ready_secs=3
+        )
+        assert run.code == 2, run.output
+        assert "Change | The station is ready" in run.output
+        assert two.kept("node01").states == ["IN_PROGRESS", "FAILED", "ROLLED_BACK"]
+        assert two.running() == dict.fromkeys(two.nodes, FORMER)
 
 
 def test_after_its_promotion_a_candidate_goes_back_on_request_the_last_host_first(tmp_path: Path) -> None:
