@@ -103,7 +103,8 @@ def ops(fleet: Fleet) -> Iterator[Bastion]:
         yield machine
 
 
-@pytest.fixture(params=[12, 13])
+# On Debian 12 the rollouts of the other tests have it too.
+@pytest.fixture(params=[pytest.param(12, marks=pytest.mark.thorough), 13])
 def node(request: pytest.FixtureRequest, fleet: Fleet) -> Node:
     return fleet.of_release(request.param)[0]
 

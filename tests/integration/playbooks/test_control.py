@@ -86,6 +86,7 @@ def test_no_playbook_says_a_secret_even_with_vvv(three: Fleet, card: Path, tmp_p
     assert "marker-77" not in said
 
 
+@pytest.mark.fleet_too
 def test_a_card_is_checked_pushed_and_then_nothing_is_to_do(three: Fleet, card: Path) -> None:
     before, wanted = cards(three), sha256sum(card)
     options = ("-e", f"vvtv_card={card}")
