@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,7 +28,7 @@ from ..manifest import FILE_NAME, OWNER_CARD_FILE, STATE_DB_FILE, Manifest
 from ..still import Digests, Still
 from . import members
 from .compression import SUFFIXES, Compressor
-from .pump import Pump
+from .pump import Aside, Pump
 
 # SQLite's check while the bytes are read; the manifest records it, and the hash vouches for it later.
 INTEGRITY = "quick"
@@ -130,14 +130,13 @@ def _write_database(still: Still, out: Pump, now: datetime) -> Digests:
 
 
 @contextmanager
-def _checked(still: Still) -> Iterator[Future[None]]:
+def _checked(still: Still) -> Iterator[Aside]:
     """Let SQLite check the state in a thread meanwhile; the check is stopped when anything else fails."""
-    with ThreadPoolExecutor(1) as pool:
-        check = pool.submit(still.check, INTEGRITY)
-        try:
-            yield check
-        except BaseException:
-            while not check.done():
-                still.connection.interrupt()
-                wait([check], timeout=0.05)
-            raise
+    check = Aside(lambda: still.check(INTEGRITY))
+    try:
+        yield check
+    except BaseException:
+        while not check.over:
+            still.connection.interrupt()
+            time.sleep(0.02)
+        raise
