@@ -36,8 +36,8 @@ class Bounded(Generic[Item]):
     """A queue that holds ``depth`` items at most.
 
     A signal that raises in the midst of ``queue.Queue`` can leave its lock taken for ever (bpo-29988), and
-    whoever cleans up afterwards waits for it. To a signal ``queue.SimpleQueue`` is one step, but it has no bound:
-    so a second one holds the free places.
+    whoever cleans up afterwards waits for it. ``queue.SimpleQueue`` is one step to a signal, but has no
+    bound: so a second one holds the free places.
     """
 
     def __init__(self, depth: int) -> None:
