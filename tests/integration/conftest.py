@@ -14,19 +14,23 @@ import pytest
 
 from tests.simulator import database, fleet
 
-# The playbooks (of rollouts the turns, which run every task), and of the modules the tests in four steps and
-# those of what -vvv says.
+# The playbooks (of rollouts the turns, which run every task) but for those of lost hosts and killed runs, and
+# of the modules the tests in four steps and those of what -vvv says; the rollouts' own are in every turn.
 BOTH_CORES = re.compile(
     r"/playbooks/test_(?!rollout_(?!turns)|soak_wait)"
-    r"|/modules/.*::test_(check_|\w*_checks_|\w*says?_a_secret|\w*bad_option)"
+    r"(?!.*(goes_past|killed|not_for_the_new|later_host|two_bastions|of_many))"
+    r"|/modules/(?!test_rollout_record).*::test_(check_|\w*_checks_|\w*says?_a_secret|\w*bad_option)"
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what runs on the oldest ansible-core too: of the journal modes, which it does not know, one."""
     for item in items:
-        if "thorough" not in item.keywords and BOTH_CORES.search(item.nodeid) and "[wal" not in item.nodeid:
+        thorough = "thorough" in item.keywords
+        if not thorough and BOTH_CORES.search(item.nodeid) and "[wal" not in item.nodeid:
             item.add_marker("both_cores")
+        elif not thorough and "fleet_too" in item.keywords:
+            raise pytest.UsageError(f"{item.nodeid} is marked fleet_too and would run nowhere")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -29,4 +29,4 @@ export ANSIBLE_COLLECTIONS_PATH=$build/fleet-collections PATH=$venv/bin:$PATH
 
 step "the fleet: its own tests, and operations on it"
 # Four at once: while one waits for a node that does not answer, the others go on.
-"$venv/bin/python" -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "${THOROUGH:-not thorough}" tests/fleet "$@"
+"$venv/bin/python" -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "${MARKED:-not thorough}" tests/fleet "$@"

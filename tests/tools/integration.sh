@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Modules, roles and playbooks against simulated nodes, with the newest ansible-core and then the oldest.
-# CORES=newest leaves out the second run. Arguments go to pytest.
+# CORES=newest leaves out the second run, MARKED is what tests are chosen by instead. Arguments go to pytest.
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
 cd "$root"
@@ -31,7 +31,7 @@ for core in ${CORES:-newest oldest}; do
   # What depends on ansible-core runs on both: playbooks, and what modules take and return. The rest is the
   # engine's, which knows no Ansible: once is enough.
   [ "$core" = newest ] && chosen=(-m "not thorough and not fleet_too") || chosen=(-m "both_cores and not thorough")
-  [ -z "${THOROUGH:-}" ] || chosen=(-m thorough)
+  [ -z "${MARKED:-}" ] || chosen=(-m "$MARKED")
   # Four at once on two cores: most of them wait for a station most of the time.
   # pytest ends with 5 where it found no test: a failure too.
   PATH=$env/bin:$PATH "$env/bin/python" -m pytest -n 4 "${chosen[@]}" tests/integration "$@"

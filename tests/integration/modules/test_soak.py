@@ -191,6 +191,7 @@ def test_a_pipeline_that_does_nothing_is_not_seen_working(quiet: fleet.Node) -> 
     assert good(info(quiet, limits={"no_cycle": "fail"}))["verdict"]["result"] == "FAIL"
 
 
+@pytest.mark.thorough
 def test_a_locked_database_is_an_error_and_no_failure(quiet: fleet.Node) -> None:
     """The station answers late as well meanwhile, as it waits for the lock for as long as we do."""
     lax = {"no_cycle": "pass", "max_errors": 100, "min_coverage": 0}

@@ -115,6 +115,7 @@ def test_a_candidate_that_never_gets_ready_goes_back_before_it_soaks(tmp_path: P
         assert two.running() == dict.fromkeys(two.nodes, FORMER)
 
 
+@pytest.mark.thorough
 def test_after_its_promotion_a_candidate_goes_back_on_request_the_last_host_first(tmp_path: Path) -> None:
     with ground(tmp_path, 3) as field:
         plans = {name: field.plans(name) for name in field.nodes}
