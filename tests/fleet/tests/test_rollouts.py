@@ -77,7 +77,7 @@ def test_a_bad_candidate_goes_back_and_the_rest_is_byte_for_byte_the_same(
 
 def test_a_candidate_that_crashes_again_and_again_goes_back(field: RolloutFleet, rollout: str) -> None:
     """systemd refuses to start a unit that was started too often: the way back must not be refused."""
-    crashes = Release("2.2.0", (Phase(0.2, {"crash": "now"}),))
+    crashes = Release("2.2.0", (Phase(0.2, {"crash": "now"}),), ready_after=None)
     run = field.play("canary", vvtv_release=field.release(crashes), vvtv_ready_secs=8)
     assert run.code == 2, run.output
     assert field.kept("node1", rollout).states[-1] == "ROLLED_BACK"

@@ -99,7 +99,7 @@ def test_within_the_budget_it_goes_past_a_silent_host_and_a_short_loss_is_none(f
 
 
 def test_a_host_that_was_silent_gets_its_turn_when_it_answers_again(field: RolloutFleet) -> None:
-    done(field.play("promote", vvtv_failure_budget=1))
+    done(field.play("promote", vvtv_failure_budget=2))
     assert field.store(ROLLOUT).last()["node4"] == "PROMOTED"
     assert field.running() == {"node1": NEW, "node2": FORMER, "node3": NEW, "node4": NEW}
     assert field.kept("node4", ROLLOUT).states == ["IN_PROGRESS", "SOAKING", "PASSED", "PROMOTED"]
