@@ -45,6 +45,7 @@ def card(three: Fleet, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.fleet_too
 def test_emergency_checks_switches_and_then_has_nothing_to_do(three: Fleet) -> None:
     shown = playbook("emergency_on", three.inventory, "--check")
     assert (shown.code, [shown.count(host, "changed") for host in three.nodes]) == (0, [1, 1, 1])

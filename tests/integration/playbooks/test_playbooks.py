@@ -12,6 +12,8 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from tests.integration.helpers import CHECKOUT, playbook, sqlite3, tree
 
 from .conftest import Fleet
@@ -25,6 +27,7 @@ def backups_of(three: Fleet, host: str) -> list[Path]:
     return sorted((three.nodes[host].root / "runtime/backups").glob("2*Z*"))
 
 
+@pytest.mark.fleet_too
 def test_backup_checks_makes_and_then_has_nothing_to_do(three: Fleet) -> None:
     three.quiet()
     foretold = playbook("backup", three.inventory, "--check", "--diff")
@@ -60,6 +63,7 @@ def test_one_bad_node_fails_alone_and_the_exit_code_says_so(three: Fleet) -> Non
     assert [len(backups_of(three, host)) for host in three.nodes] == [1, 0, 1]
 
 
+@pytest.mark.fleet_too
 def test_verify_proves_and_finds(three: Fleet) -> None:
     three.quiet()
     playbook("backup", three.inventory)
@@ -87,6 +91,7 @@ def test_restore_refuses_to_guess_the_backup_or_the_host(three: Fleet) -> None:
     assert {host: tree(node.root / "runtime/backups") for host, node in three.nodes.items()} == before
 
 
+@pytest.mark.fleet_too
 def test_restore_shows_then_does_then_has_nothing_to_do(three: Fleet) -> None:
     three.quiet()
     playbook("backup", three.inventory)
