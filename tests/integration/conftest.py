@@ -15,11 +15,11 @@ import pytest
 from tests.simulator import database, fleet
 
 # The playbooks (of rollouts the turns, which run every task) but for those of lost hosts and killed runs, and
-# of the modules the tests in four steps and those of what -vvv says; the rollouts' own are in every turn.
+# of some modules the tests in four steps and those of what -vvv says; the rollouts' own are in every turn.
 BOTH_CORES = re.compile(
     r"/playbooks/test_(?!rollout_(?!turns)|soak_wait)"
     r"(?!.*(goes_past|killed|not_for_the_new|later_host|two_bastions|of_many))"
-    r"|/modules/(?!test_rollout_record).*::test_(check_|\w*_checks_|\w*says?_a_secret|\w*bad_option)"
+    r"|/modules/test_(backup|restore|release|keys|owner_card).*::test_(check_|\w*_checks_|\w*says?_a_secret)"
 )
 
 

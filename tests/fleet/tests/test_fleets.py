@@ -112,6 +112,7 @@ def _remains(where: layout.Layout) -> tuple[int, int, int]:
     return len(containers), len(volumes), len(networks)
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("healed")
 def test_the_command_line_breaks_and_mends(fleet: fleets.Fleet) -> None:
     def cli(*words: str) -> subprocess.CompletedProcess[str]:

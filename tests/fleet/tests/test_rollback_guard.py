@@ -330,6 +330,7 @@ def test_a_confirmed_guard_does_nothing_any_more(rollout: Rollout) -> None:
     assert rollout.state == "SOAKING"
 
 
+@pytest.mark.thorough
 def test_confirming_and_firing_exclude_each_other(node: Node, ops: Bastion, fleet: Fleet) -> None:
     """Both at the same instant, a few times: one of them wins, and the node is as the winner says."""
     for tenths in (0, 3, 6, 9):

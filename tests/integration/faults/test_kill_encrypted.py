@@ -155,6 +155,7 @@ def test_a_prune(origin: Path, tmp_path: Path) -> None:
         assert len(killing.good_backups(root)) == 2
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("journal", ["delete", "wal"])
 def test_killed_at_random_under_a_writing_station(tmp_path: Path, journal: str) -> None:
     with fleet.start_node(

@@ -126,6 +126,7 @@ def test_two_operators_at_once_end_in_the_state_asked_for_last(station: fleet.No
             before = last
 
 
+@pytest.mark.thorough
 def test_beside_somebody_without_the_lock_each_run_ends_with_the_truth(
     station: fleet.Node, tmp_path: Path
 ) -> None:

@@ -18,6 +18,9 @@ from tests.integration.helpers import good, sqlite3
 from tests.integration.modules.node_health import asked, look, sick
 from tests.simulator import fleet
 
+# In one journal mode: how a database is read in either is for the tests of engine, health and backups.
+JOURNALS = ["delete"]
+
 # --- what the API says of itself ---
 
 

@@ -12,6 +12,9 @@ from pathlib import Path
 from tests.integration.helpers import good, module, sqlite3
 from tests.simulator import fleet
 
+# In one journal mode: how a database is read in either is for the tests of engine, health and backups.
+JOURNALS = ["delete"]
+
 SERVICE_USER = 12345 if os.geteuid() == 0 else os.geteuid()
 
 

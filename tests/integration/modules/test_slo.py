@@ -159,6 +159,7 @@ def test_a_pipeline_that_writes_no_samples_is_not_available(node: fleet.Node) ->
     assert "NO_SAMPLES" in sample(node)["sample"]["reasons"]
 
 
+@pytest.mark.thorough
 def test_an_outage_shows_in_the_slo(node: fleet.Node) -> None:
     every = {"interval": 1, "api_timeout": 0.5, "lock_timeout": 1}
     begun = sample(node, **every)["sample"]["ts"]

@@ -212,6 +212,7 @@ def test_a_locked_database_is_an_error_and_no_failure(quiet: fleet.Node) -> None
 # --- it needs nobody, and dies of nothing ---
 
 
+@pytest.mark.thorough
 def test_it_outlives_ansible_on_the_oldest_python(station: fleet.Node) -> None:
     params = {"root": station.root, "rollout": ROLLOUT}
     result = on_a_node("soak", api_url=station.url, **FAST, **params)
@@ -222,6 +223,7 @@ def test_it_outlives_ansible_on_the_oldest_python(station: fleet.Node) -> None:
     assert (folder(station) / "sampler.log").read_text() == ""
 
 
+@pytest.mark.thorough
 def test_a_killed_sampler_goes_on_with_a_gap(station: fleet.Node) -> None:
     good(soak(station, hours=0.003, min_coverage=0.2))  # 22 ticks
     until(lambda: lines(station) >= 3)

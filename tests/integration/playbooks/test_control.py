@@ -136,6 +136,7 @@ def test_a_canary_that_does_not_confirm_keeps_the_fleet_untouched(three: Fleet, 
     assert not re.search(r"^changed: \[node[13]\]", broken.output, re.MULTILINE)
 
 
+@pytest.mark.thorough
 def test_a_later_host_that_gets_sick_brings_the_former_card_back_everywhere(three: Fleet, card: Path) -> None:
     before = cards(three)
     three.change(vvtv_card_watch_seconds=3)

@@ -121,6 +121,7 @@ def test_rotate_goes_past_a_host_that_cannot_be_reached_and_says_so(sealed: Flee
     assert [len(keys(sealed, host)) for host in sealed.nodes] == [2, 2, 2]
 
 
+@pytest.mark.thorough
 def test_rotate_goes_past_a_host_that_fails_and_says_so(sealed: Fleet) -> None:
     folder = sealed.nodes["node2"].root / "runtime/keys"
     folder.chmod(0o755)
@@ -131,6 +132,7 @@ def test_rotate_goes_past_a_host_that_fails_and_says_so(sealed: Fleet) -> None:
     assert [len(keys(sealed, host)) for host in sealed.nodes] == [2, 1, 2]
 
 
+@pytest.mark.thorough
 def test_a_backup_that_is_not_for_the_new_key_fails_the_run_and_is_named(sealed: Fleet) -> None:
     (archive,) = sealed.nodes["node2"].root.glob("runtime/backups/2*/backup.tar.*.age")
     data = bytearray(archive.read_bytes())

@@ -122,6 +122,7 @@ def test_while_a_canary_soaks(three: Ground, rollout: str, monkeypatch: pytest.M
     assert three.untouched("node03") == before
 
 
+@pytest.mark.thorough
 def test_two_runs_of_one_rollout_do_not_cross(three: Ground, rollout: str) -> None:
     archive = release(three)
     with three.playing("canary", vvtv_release=archive) as first:
