@@ -32,6 +32,7 @@ def metrics(node: Node) -> str:
     return said
 
 
+@pytest.mark.thorough
 def test_a_release_is_in_force_after_a_restart_and_gets_sick_by_itself(fleet: Fleet, bare: Node) -> None:
     good = station.put_release(fleet.where, Release("2.0.0"))
     bad = station.put_release(fleet.where, Release("2.1.0", (Phase(1, {"qa": 0.4}),), ready_after=0.5))
