@@ -64,7 +64,7 @@ def test_a_signal_that_raises_anywhere_leaves_no_thread_waiting() -> None:
 
 def test_a_stage_that_fails_stops_its_writer_and_never_lets_it_wait() -> None:
     with pytest.raises(OSError, match="no room"), Pump(Failing()) as out:
-        for _ in range(1000):
+        for _unused in range(1000):
             out.write(b"x")
         out.finish()
 
@@ -74,7 +74,7 @@ def test_the_end_needs_no_place() -> None:
     for number in (1, 2):
         queue.put(number)
     queue.put_last(3)
-    assert [queue.get() for _ in range(3)] == [1, 2, 3]
+    assert [queue.get() for _unused in range(3)] == [1, 2, 3]
 
 
 def test_what_a_call_aside_raises_is_raised_by_its_result() -> None:
