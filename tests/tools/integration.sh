@@ -32,7 +32,7 @@ for core in ${CORES:-newest oldest}; do
   # engine's, which knows no Ansible: once is enough.
   [ "$core" = newest ] && chosen=(-m "not thorough and not fleet_too") || chosen=(-m "both_cores and not thorough")
   [ -z "${MARKED:-}" ] || chosen=(-m "$MARKED")
-  # Four at once on two cores: most of them wait for a station most of the time.
+  # Four at once: on two cores that leaves no processor idle, and more only makes each of them slower.
   # pytest ends with 5 where it found no test: a failure too.
   PATH=$env/bin:$PATH "$env/bin/python" -m pytest -n 4 "${chosen[@]}" tests/integration "$@"
 done

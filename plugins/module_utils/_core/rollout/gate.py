@@ -78,29 +78,25 @@ def ask_batch(store: Store, host: str, ask: Ask, check: bool = False) -> Outcome
     known = store.all_entries(plan.hosts)
     reasons = _common(store, known, ask, _part(plan, number), check)
     pending = [name for name in before if state_of(known[name]) == states.SOAKING and not ask.wait]
+    lost = {}
     for name in before:
         state = state_of(known[name])
         if state in ledger.OPEN and name not in pending or (state == states.PLANNED and not pending):
-            _lose(store, name, state, f"its batch is over and it was still {state}", ask, outcome, check)
-    if ask.silent and not pending and not reasons and state_of(known[host]) in (*ledger.OPEN, states.PLANNED):
-        state = state_of(known[host])
-        _lose(
-            store, host, state, f"it did not answer when its turn came; it was {state}", ask, outcome, check
-        )
+            lost[name] = f"its batch is over and it was still {state}"
+    own = state_of(known[host])
+    if ask.silent and not pending and not reasons and own in (*ledger.OPEN, states.PLANNED):
+        lost[host] = f"it did not answer when its turn came; it was {own}"
+    for name, reason in lost.items():
+        outcome.did(f"note{'' if check else 'd'} that {name} is UNKNOWN: {reason}")
+        if not check:
+            store.append(name, states.UNKNOWN, {"reason": reason, "was": state_of(known[name])}, ask.by)
     if not check:
         known = store.all_entries(plan.hosts)
     reasons += _fleet(known, ask.budget, None if ask.silent else host)
     if number and not promotion.granted(store, plan):
         reasons.append(_reason("not_promoted", "its canaries have not been promoted"))
-    _tell(outcome, store, known, ask.budget, reasons, waits=pending)
-    outcome.facts["gate"]["proceed"] &= not ask.silent
+    _tell(outcome, store, known, ask.budget, reasons, waits=pending, silent=ask.silent)
     return outcome
-
-
-def _lose(store: Store, host: str, state: str, reason: str, ask: Ask, outcome: Outcome, check: bool) -> None:
-    outcome.did(f"note{'' if check else 'd'} that {host} is UNKNOWN: {reason}")
-    if not check:
-        store.append(host, states.UNKNOWN, {"reason": reason, "was": state}, ask.by)
 
 
 def ask_promotion(store: Store, ask: Ask, check: bool = False) -> Outcome:
@@ -130,9 +126,10 @@ def _tell(
     reasons: list[dict[str, Any]],
     waits: list[str],
     strict: bool = True,
+    silent: bool = False,
 ) -> None:
     facts = {
-        "proceed": not reasons and not waits,
+        "proceed": not (reasons or waits or silent),
         "reasons": reasons or [_reason("soaking", f"{name} still soaks", name) for name in waits],
         "states": {name: state_of(entries) for name, entries in known.items()},
         "budget": budget,
