@@ -11,32 +11,25 @@ import json
 import os
 import re
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-MODULES = "ansible_collections.vvtv.runbook.plugins.modules"
+from tests.integration import forked
+
+CHECKOUT = forked.CHECKOUT
+MODULES = forked.MODULES
 
 
-def module(
-    called: str, /, check: bool = False, python: str = sys.executable, **params: Any
-) -> dict[str, Any]:
+def module(called: str, /, check: bool = False, python: str | None = None, **params: Any) -> dict[str, Any]:
     """Run a module as Ansible does on a node, in a process of its own, and return its result.
 
-    A result with ``failed`` is returned like any other; the caller says what it expects.
+    With ``python`` another interpreter than the test's runs it. A result with ``failed`` is returned like any
+    other; the caller says what it expects.
     """
     params = {key: str(value) if isinstance(value, Path) else value for key, value in params.items()}
     arguments = {"ANSIBLE_MODULE_ARGS": {**params, "_ansible_check_mode": check, "_ansible_diff": True}}
-    done = subprocess.run(
-        [python, "-m", f"{MODULES}.{called}", json.dumps(arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd="/",
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT / "build/collections")},
-    )
+    done = _with(python, called, arguments) if python else forked.run(called, arguments)
     assert done.stdout.strip(), f"{called} printed nothing: {done.stderr}"
     result: dict[str, Any] = json.loads(done.stdout)
     assert bool(result.get("failed")) == bool(done.returncode), done.stdout + done.stderr
@@ -44,6 +37,17 @@ def module(
     # From ansible-core 2.19 on a module's own output holds its warnings as objects, before that as texts.
     result["warnings"] = [str(warning) for warning in result.get("warnings", [])]
     return result
+
+
+def _with(python: str, called: str, arguments: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [python, "-m", f"{MODULES}.{called}", json.dumps(arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+        env={**os.environ, "PYTHONPATH": str(forked.COLLECTIONS)},
+    )
 
 
 def good(result: dict[str, Any]) -> dict[str, Any]:

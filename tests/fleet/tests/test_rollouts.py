@@ -42,6 +42,13 @@ def rollout(field: RolloutFleet) -> Iterator[str]:
         yield rollout
 
 
+def soaking(field: RolloutFleet, rollout: str) -> bool:
+    """Whether the canary soaks by its own record and, a moment later, by the store's."""
+    if field.kept("node1", rollout).states[-1:] != ["SOAKING"]:
+        return False
+    return field.store(rollout).last().get("node1") == "SOAKING"
+
+
 def test_a_good_candidate_goes_everywhere_and_every_guard_is_confirmed(
     field: RolloutFleet, rollout: str
 ) -> None:
@@ -87,7 +94,7 @@ def test_a_candidate_that_crashes_again_and_again_goes_back(field: RolloutFleet,
 def test_when_the_controller_is_gone_the_guard_puts_the_node_back(field: RolloutFleet, rollout: str) -> None:
     archive = field.release(Release("2.3.0"))
     with field.playing("canary", vvtv_release=archive, **GUARD) as running:
-        running.until(lambda: field.kept("node1", rollout).states[-1:] == ["SOAKING"], "the canary soaks")
+        running.until(lambda: soaking(field, rollout), "the canary soaks, as the store knows too")
         running.kill()
     field.hang_up()
     until(lambda: field.kept("node1", rollout).states[-1:] == ["ROLLED_BACK"], "the guard fires", timeout=120)

@@ -109,39 +109,30 @@ class Bastion:
         """
         with self.start(*tasks, check=check, limit=limit) as running:
             said, _none = running.communicate()
-        found: dict[str, list[Any]] = {}
-        for host in self.hosts:
-            path = self.base / "results" / host
-            found[host] = json.loads(path.read_text()) if path.exists() else []
+        found: dict[str, list[Any]] = {host: [] for host in self.hosts}
+        for line in self._results.read_text().splitlines():
+            host, task, result = json.loads(line)
+            for one in self.hosts if tasks[int(task)].get("run_once") else [host]:
+                found[one] += [None] * (int(task) - len(found[one])) + [result]
         assert any(found.values()) or "UNREACHABLE" in said, said
         assert "Traceback" not in said, said
         self.said = said
         return found
 
+    @property
+    def _results(self) -> Path:
+        return self.base / "results.jsonl"
+
     def start(self, *tasks: Task, check: bool = False, limit: str | None = None) -> subprocess.Popen[str]:
         """Begin to run tasks."""
-        results = self.base / "results"
-        for path in results.glob("*"):
-            path.unlink()
-        results.mkdir(exist_ok=True)
+        self._results.write_text("")
         named = []
         for number, task in enumerate(tasks):
             ((name, given), *more) = task.items()
             full = name if "." in name else f"vvtv.runbook.{name}"
-            named.append({full: given, **dict(more), "register": f"r{number}", "ignore_errors": True})
-        kept = ", ".join(f"r{number} | default(none)" for number in range(len(tasks)))
-        keep = {
-            "ansible.builtin.copy": {
-                "content": "{{ [" + kept + "] | to_json }}",
-                "dest": str(results) + "/{{ inventory_hostname }}",
-                "mode": "0600",
-            },
-            "delegate_to": "localhost",
-            "vars": {"ansible_connection": "local"},
-            "check_mode": False,
-        }
+            named.append({"name": str(number), full: given, **dict(more), "ignore_errors": True})
         (self.base / "book.yml").write_text(
-            json.dumps([{"hosts": "fleet", "gather_facts": False, "tasks": [*named, keep]}])
+            json.dumps([{"hosts": "fleet", "gather_facts": False, "tasks": named}])
         )
         told = {
             host: {
@@ -157,7 +148,14 @@ class Bastion:
         return subprocess.Popen(
             command + (["--limit", limit] if limit else []),
             cwd=self.base,
-            env={**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
+            env={
+                **os.environ,
+                "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
+                "ANSIBLE_NOCOLOR": "1",
+                "ANSIBLE_CALLBACK_PLUGINS": str(CHECKOUT / "tests/integration/callbacks"),
+                "ANSIBLE_CALLBACKS_ENABLED": "kept_results",
+                "KEPT_RESULTS": str(self._results),
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
