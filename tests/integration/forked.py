@@ -5,7 +5,8 @@
 """Modules in processes of their own that need not read Ansible and the engine first.
 
 A server process of the standard library's has read them and forks for each call, which takes a third of what
-a new Python does. It knows nothing of the test: what a module is given it gets anew, environment and folder too.
+a new Python does. It knows nothing of the test: what a module is given it gets anew, environment and
+working folder too.
 """
 
 from __future__ import annotations

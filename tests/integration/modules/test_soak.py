@@ -87,7 +87,8 @@ def test_check_run_run_check_of_stopping(station: fleet.Node) -> None:
     told = good(soak(station, check=True, state="stopped"))
     assert (told["changed"], told["soak"]["state"], len(samplers(station))) == (True, "running", 1)
     done = good(soak(station, state="stopped", reason="wrong release"))
-    assert (done["changed"], done["actions"], samplers(station)) == (True, told["actions"], [])
+    assert (done["changed"], done["actions"]) == (True, told["actions"])
+    until(lambda: not samplers(station))  # it lets go of its lock a moment before its process is gone
     assert json.loads((folder(station) / "ended.json").read_text())["detail"] == "wrong release"
     for check in (False, True):
         again = good(soak(station, check=check, state="stopped"))
