@@ -34,5 +34,5 @@ for core in ${CORES:-newest oldest}; do
   [ -z "${MARKED:-}" ] || chosen=(-m "$MARKED")
   # Four at once: on two cores that leaves no processor idle, and more only makes each of them slower.
   # pytest ends with 5 where it found no test: a failure too.
-  PATH=$env/bin:$PATH "$env/bin/python" -m pytest -n 4 "${chosen[@]}" tests/integration "$@"
+  PATH=$env/bin:$PATH "$env/bin/python" -m pytest -n 4 --dist worksteal "${chosen[@]}" tests/integration "$@"
 done

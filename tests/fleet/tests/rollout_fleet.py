@@ -20,6 +20,7 @@ from tests.fleet.node import Node
 from tests.integration.controllers import Controller, until
 from tests.integration.helpers import Play
 from tests.integration.rollout_records import ROLLOUT, SHORT, WATCHED, Kept, Store, fingerprint
+from tests.simulator.faults import FaultValue
 from tests.simulator.release import Release
 
 FORMER = "1.0.0"
@@ -48,18 +49,36 @@ class RolloutFleet(Controller):
         self.fleet = fleet
         self.record_dir = home / "records"
         self._connections = home / "cp"
-        more = home / "more.json"
-        shared = {
+        self._more = home / "more.json"
+        self._shared = {
             "vvtv_restart_units": [station.UNIT],
             "vvtv_record_dir": str(self.record_dir),
             "vvtv_control_env_file": "/etc/vvtv-runbook.env",
             **SHORT,
         }
-        more.write_text(json.dumps({"vvtv": {"vars": shared}}))
+        self.choose_canaries()
         # Ansible takes the inventory's place for connections before that of its settings.
         super().__init__(
-            home, [fleet.inventory, more], ansible_control_path_dir=str(self._connections), **given
+            home, [fleet.inventory, self._more], ansible_control_path_dir=str(self._connections), **given
         )
+
+    @property
+    def hosts(self) -> list[str]:
+        return self.fleet.names
+
+    def choose_canaries(self, *hosts: str) -> None:
+        """Let these be canaries of every rollout that begins now, beside the one of the fleet's inventory."""
+        canaries = {"hosts": dict.fromkeys(hosts)}
+        self._more.write_text(json.dumps({"vvtv": {"vars": self._shared}, "vvtv_canary": canaries}))
+
+    def fault(self, host: str, **wanted: FaultValue) -> None:
+        """Set exactly these faults of a station; none makes it healthy."""
+        self.fleet[host].station_fault(*(f"{name}={value}" for name, value in wanted.items()))
+
+    def pid(self, host: str) -> int | None:
+        """The process of a station, by systemd's word."""
+        said: str = self.fleet[host].sh(f"systemctl show --property MainPID --value {station.UNIT}")
+        return int(said) or None
 
     def hang_up(self) -> None:
         """End the shared connections."""
@@ -132,6 +151,9 @@ def one_rollout(field: RolloutFleet, rollout: str) -> Iterator[str]:
         yield rollout
     finally:
         field.fleet.heal()
+        field.choose_canaries()
+        for host in field.hosts:
+            field.fault(host)
         if set(field.store(rollout).last().values()) - {"ROLLED_BACK"}:
             done(field.play("rollback", vvtv_reason="the test is over"))
         for node in field.fleet:

@@ -20,6 +20,7 @@ from tests.integration.helpers import sqlite3
 from tests.integration.rollout_records import ROLLOUT, SHORT, Kept, Store, fingerprint
 from tests.simulator import fleet, releases
 from tests.simulator.control import wait_for
+from tests.simulator.faults import FaultValue
 from tests.simulator.release import Release
 
 #: What every node runs before a rollout, put there by hand.
@@ -83,7 +84,25 @@ class Ground(Controller):
     def _write(self, inventory: dict[str, Any]) -> None:
         self.inventory.write_text(json.dumps(inventory, indent=1))
 
+    def choose_canaries(self, *hosts: str) -> None:
+        """Let these be the canaries of every rollout that begins now."""
+        inventory = json.loads(self.inventory.read_text())
+        inventory["vvtv"]["children"]["vvtv_canary"] = {"hosts": dict.fromkeys(hosts)}
+        self._write(inventory)
+
     # The nodes
+
+    @property
+    def hosts(self) -> list[str]:
+        return list(self.nodes)
+
+    def fault(self, host: str, **wanted: FaultValue) -> None:
+        """Set exactly these faults of a station; none makes it healthy."""
+        self.nodes[host].faults(**wanted)
+
+    def pid(self, host: str) -> int | None:
+        """The process of a station."""
+        return self.nodes[host].pid
 
     def kept(self, host: str, rollout: str = ROLLOUT) -> Kept:
         """What a node keeps of a rollout."""
