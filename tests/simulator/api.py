@@ -71,7 +71,7 @@ class ApiServer(ThreadingHTTPServer):
         """Serve from now on; before that the port is ours and callers are refused."""
         self.server_activate()
         self.listens = True
-        threading.Thread(target=self.serve_forever, args=(0.02,), name="api", daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.05,), name="api", daemon=True).start()
 
     def close(self) -> None:
         self.stopping.set()

@@ -24,7 +24,7 @@ from .station import Station
 from .writer import Pipeline, WriterOptions
 
 LOG = logging.getLogger("simulator.node")
-CONTROL_SECONDS = 0.02
+CONTROL_SECONDS = 0.05
 REPORT_SECONDS = 0.1
 STOP_SECONDS = 0.7
 
@@ -147,7 +147,7 @@ class Node:
             self._faults.current,
             self._report_now,
         )
-        self._stop = threading.Event()
+        self._told_to_stop = False
         self._report_lock = threading.Lock()
         self._last_words = False
 
@@ -158,13 +158,14 @@ class Node:
     def run(self) -> None:
         """Serve and write until SIGTERM or SIGINT."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda _number, _frame: self._stop.set())
+            signal.signal(number, self._stop)
         write_atomic(self._where.port_file, f"{self._server.port}\n")
         self._listen_when_ready()
         self._pipeline.start()
         self._report_now()
         report_due = 0.0
-        while not self._stop.wait(CONTROL_SECONDS):
+        while not self._told_to_stop:
+            time.sleep(CONTROL_SECONDS)
             self._faults.poll()
             self._listen_when_ready()
             if self._faults.must_crash():
@@ -173,6 +174,10 @@ class Node:
                 self._report_now()
                 report_due = time.monotonic() + REPORT_SECONDS
         self._shut_down()
+
+    def _stop(self, _number: int, _frame: object) -> None:
+        # No threading.Event: its lock may be held by the very thread that the signal interrupts.
+        self._told_to_stop = True
 
     def _listen_when_ready(self) -> None:
         if not self._server.listens and self._faults.release.is_ready(self._faults.seconds):

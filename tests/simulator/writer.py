@@ -25,7 +25,7 @@ LOG = logging.getLogger("simulator.writer")
 MAX_ERROR_CHARS = 300
 # The same error again is logged only every so often; a test may break the database for minutes.
 LOG_EVERY = 500
-POLL_SECONDS = 0.02
+POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)

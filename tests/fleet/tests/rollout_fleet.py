@@ -168,14 +168,14 @@ def _prepare(node: Node, archive: Path) -> None:
 
 @contextlib.contextmanager
 def rollouts(fleet: Fleet, former: str = FORMER, **given: Any) -> Iterator[RolloutFleet]:
-    """Nodes that run the release ``former`` and have the command ``vvtv-runbook``."""
+    """Nodes that run the release ``former`` and have the command ``vvtv-runbook`` with its secrets."""
     # The paths of sockets must be short.
     with tempfile.TemporaryDirectory(prefix="vvtv-rollout-", dir="/tmp") as home:  # noqa: S108
         field = RolloutFleet(fleet, Path(home), **given)
         archive = field.release(Release(former))
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda node: _prepare(node, archive), fleet))
-        made = field.play("node", "--tags", "node_command", vvtv_node_batch="100%")
+        made = field.play("node", "--tags", "node_command,node_secrets", vvtv_node_batch="100%")
         assert made.code == 0, made.output
         try:
             yield field
