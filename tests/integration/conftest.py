@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         elif not thorough and "fleet_too" in item.keywords:
             raise pytest.UsageError(f"{item.nodeid} is marked fleet_too and would run nowhere")
     # The longest first: at the end no process has to wait for another one's.
-    items.sort(key=lambda item: "playbooks" not in item.nodeid)
+    items.sort(key=lambda item: ("/test_rollout_" not in item.nodeid, "/playbooks/" not in item.nodeid))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

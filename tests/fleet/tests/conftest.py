@@ -15,7 +15,10 @@ from tests.fleet import fleet as fleets
 from tests.fleet.node import Node
 
 #: These files take longest, so they begin first.
-_LONG = ("test_role_node", "test_operations", "test_broken", "test_broken_conditions")
+_LONG = (
+    *("test_rollout_cases", "test_rollouts", "test_rollouts_lost_in_waves", "test_operations"),
+    *("test_role_node", "test_rollback_guard", "test_broken", "test_broken_conditions"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -32,6 +32,9 @@ from . import readers
 from .bastion import Bastion, bastion, until
 from .breaking import done
 
+# In make test a guard fires, outlives a power cut and is confirmed in whole rollouts: test_rollouts.py.
+pytestmark = pytest.mark.thorough
+
 ROOT = station.ROOT
 OLD, NEW = "1.0.0", "2.0.0"
 ENV_FILE = "/etc/fleet/station.env"
@@ -103,8 +106,7 @@ def ops(fleet: Fleet) -> Iterator[Bastion]:
         yield machine
 
 
-# On Debian 12 the rollouts of the other tests have it too.
-@pytest.fixture(params=[pytest.param(12, marks=pytest.mark.thorough), 13])
+@pytest.fixture(params=[12, 13])
 def node(request: pytest.FixtureRequest, fleet: Fleet) -> Node:
     return fleet.of_release(request.param)[0]
 
@@ -269,7 +271,6 @@ def test_the_timer_goes_on_after_a_reboot(rollout: Rollout) -> None:
     rollout.assert_back()
 
 
-@pytest.mark.thorough
 def test_what_was_due_while_the_machine_was_down_is_done_at_its_start(rollout: Rollout) -> None:
     rollout.arm(LATER)
     rollout.change()
@@ -281,7 +282,6 @@ def test_what_was_due_while_the_machine_was_down_is_done_at_its_start(rollout: R
     rollout.assert_back()
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("at", ["FAILED", "restored", "restarted"])
 def test_a_power_cut_in_the_middle_is_finished_at_the_next_start(rollout: Rollout, at: str) -> None:
     rollout.arm(LATER)
@@ -296,7 +296,6 @@ def test_a_power_cut_in_the_middle_is_finished_at_the_next_start(rollout: Rollou
     rollout.assert_back()
 
 
-@pytest.mark.thorough
 def test_a_killed_guard_begins_again(rollout: Rollout) -> None:
     rollout.arm(LATER)
     rollout.change()
@@ -307,7 +306,6 @@ def test_a_killed_guard_begins_again(rollout: Rollout) -> None:
     rollout.assert_back()
 
 
-@pytest.mark.thorough
 def test_emergency_mode_is_on_again(rollout: Rollout) -> None:
     rollout.arm(LATER)
     rollout.change()
@@ -330,7 +328,6 @@ def test_a_confirmed_guard_does_nothing_any_more(rollout: Rollout) -> None:
     assert rollout.state == "SOAKING"
 
 
-@pytest.mark.thorough
 def test_confirming_and_firing_exclude_each_other(node: Node, ops: Bastion, fleet: Fleet) -> None:
     """Both at the same instant, a few times: one of them wins, and the node is as the winner says."""
     for tenths in (0, 3, 6, 9):
@@ -355,7 +352,6 @@ def test_confirming_and_firing_exclude_each_other(node: Node, ops: Bastion, flee
         station.wait_answers(node)
 
 
-@pytest.mark.thorough
 def test_without_systemd_or_the_command_it_says_so(rollout: Rollout) -> None:
     said = rollout.guard("armed", deadline=LATER, command="/usr/local/bin/not-there")
     assert '"available": false' in said
