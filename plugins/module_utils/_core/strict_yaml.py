@@ -19,7 +19,7 @@ from .errors import MissingLibrary
 try:
     import yaml
 except ImportError:  # said when something has to be read
-    yaml = None  # type: ignore[assignment]
+    yaml = None  # type: ignore[assignment]  # None stands for a missing library
 
 # The core schema of YAML 1.2 (yaml.org/spec/1.2.2, 10.3.2).
 _RESOLVERS = (

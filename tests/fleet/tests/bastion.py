@@ -8,49 +8,19 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Callable
 
 from tests.fleet.fleet import Fleet
 from tests.fleet.host import run
 from tests.fleet.layout import CHECKOUT
+from tests.integration.controllers import Playing
 from tests.integration.helpers import Play
 
 CORES = {"newest": CHECKOUT / ".venv", "oldest": CHECKOUT / "build" / "venv-oldest"}
-#: Longer than any play of these tests takes on a busy machine.
-LONGEST = 180.0
-_POLL_SECONDS = 0.01
-
-
-class Playing:
-    """A run that goes on beside the test."""
-
-    def __init__(self, process: subprocess.Popen[bytes], output: Path) -> None:
-        self._process = process
-        self._output = output
-
-    @property
-    def over(self) -> bool:
-        return self._process.poll() is not None
-
-    def kill(self) -> None:
-        """The bastion dies; what runs on the nodes is not told."""
-        os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-
-    def finish(self, timeout: float = LONGEST) -> Play:
-        """Wait for its end."""
-        try:
-            code = self._process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            raise AssertionError(f"not over after {timeout:g} s: {self._output.read_text()}") from None
-        return Play(code, self._output.read_text())
 
 
 class Bastion:
@@ -121,12 +91,12 @@ class Bastion:
                 cwd=CHECKOUT,
                 start_new_session=True,
             )
+        running = Playing(process, output)
         try:
-            yield Playing(process, output)
+            yield running
         finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            if not running.over:
+                running.kill()
 
     def ended(self, host: str, task: str) -> datetime:
         """When a host's result of the newest task whose name holds ``task`` arrived."""
@@ -148,14 +118,3 @@ def bastion(fleet: Fleet, *inventories: Path, core: str = "newest") -> Iterator[
             yield machine
         finally:
             machine.hang_up()
-
-
-def until(
-    holds: Callable[[], object], what: str, timeout: float = 30.0, running: Playing | None = None
-) -> None:
-    """Wait until something holds; AssertionError when it does not in time, or not before a run is over."""
-    deadline = time.monotonic() + timeout
-    while not holds():
-        assert time.monotonic() < deadline, f"after {timeout:g} s it does not hold: {what}"
-        assert running is None or not running.over, f"the run was over before it held: {what}"
-        time.sleep(_POLL_SECONDS)

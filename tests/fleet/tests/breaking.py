@@ -14,10 +14,11 @@ from typing import Callable, TypeVar
 
 from tests.fleet.fleet import Fleet
 from tests.fleet.node import Node
+from tests.integration.controllers import Playing
 from tests.integration.helpers import Play
 
 from . import readers
-from .bastion import Bastion, Playing, bastion
+from .bastion import Bastion, bastion
 
 FORCE = ("-e", "vvtv_backup_force=true")
 ALL = ("-e", "vvtv_backup_id=all")

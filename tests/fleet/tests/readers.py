@@ -12,8 +12,7 @@ from typing import Any
 from tests.fleet import station
 from tests.fleet.fleet import Fleet
 from tests.fleet.node import Node
-
-from .bastion import until
+from tests.integration.controllers import until
 
 ROOT = station.ROOT
 DATABASE = f"{ROOT}/runtime/state/vvtv.db"

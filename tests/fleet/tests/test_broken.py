@@ -19,9 +19,10 @@ from tests.fleet import check, station
 from tests.fleet import fleet as fleets
 from tests.fleet.fleet import Fleet
 from tests.fleet.node import Node
+from tests.integration.controllers import until
 
 from . import readers
-from .bastion import Bastion, bastion, until
+from .bastion import Bastion, bastion
 from .breaking import ALL, FORCE, TRIES, Disk, States, again, assert_all_good, count, done, on_each
 
 OPTIONS = (*station.OPTIONS, "--size", "48M")

@@ -12,9 +12,8 @@ import pytest
 from tests.fleet import station
 from tests.fleet.fleet import Fleet
 from tests.fleet.node import Node
+from tests.integration.controllers import until
 from tests.simulator.release import Phase, Release
-
-from .bastion import until
 
 
 @pytest.fixture

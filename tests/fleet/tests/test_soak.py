@@ -16,8 +16,9 @@ from tests.fleet import check, station
 from tests.fleet import fleet as fleets
 from tests.fleet.fleet import Fleet
 from tests.fleet.node import Node
+from tests.integration.controllers import LONGEST, until
 
-from .bastion import LONGEST, Bastion, bastion, until
+from .bastion import Bastion, bastion
 
 ROOT = station.ROOT
 _numbers = itertools.count(1)

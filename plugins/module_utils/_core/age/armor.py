@@ -43,7 +43,7 @@ class ArmorReader(io.RawIOBase):
         """Return true."""
         return True
 
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # typeshed's Buffer is 3.12's
         """Fill ``buffer`` with decoded bytes; raise :class:`ArmorFailure`, then again on every call."""
         if self._failure is not None:
             raise self._failure

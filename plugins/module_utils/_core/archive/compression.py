@@ -23,7 +23,7 @@ from .pump import Stage
 try:
     import zstandard
 except ImportError:  # said when it is asked for; else gzip serves
-    zstandard = None  # type: ignore[assignment]
+    zstandard = None  # type: ignore[assignment]  # None stands for a missing library
 
 # What is asked for, and the file name's part for what is used.
 CHOICES = ("auto", "zstd", "gzip")
