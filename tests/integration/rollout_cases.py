@@ -101,6 +101,12 @@ class RolloutCases:
             refused(run, "nothing was changed", f"leaves out {left}")
         assert_same(before, field.untouched(*field.hosts, but=WATCHED))
 
+    def test_check_mode_changes_nothing(self, field: Field, rollout: str) -> None:
+        before = field.untouched(*field.hosts, but=WATCHED)
+        done(field.play("rollout", "--check", vvtv_release=field.release(GOOD)))
+        assert_same(before, field.untouched(*field.hosts, but=WATCHED))
+        assert not field.store(rollout).path.exists()
+
     def test_what_is_not_well_or_stopped_is_not_touched(self, field: Field, rollout: str) -> None:
         """A station in emergency mode, since a restart would end that; a sick one; a stopped line."""
         canary, _watched, other, *_more = field.hosts

@@ -105,7 +105,11 @@ def test_a_host_that_was_silent_gets_its_turn_when_it_answers_again(field: Rollo
     assert field.kept("node4", ROLLOUT).states == ["IN_PROGRESS", "SOAKING", "PASSED", "PROMOTED"]
 
 
-def test_a_wave_goes_back_alone_then_all_and_what_is_discarded_is_kept(field: RolloutFleet) -> None:
+def test_one_host_goes_back_alone_then_its_wave_then_all_and_what_is_discarded_is_kept(
+    field: RolloutFleet,
+) -> None:
+    done(field.play("rollback", "--limit", "node4", vvtv_reason="only this one"))
+    assert field.running() == {"node1": NEW, "node2": FORMER, "node3": NEW, "node4": FORMER}
     done(field.play("rollback", vvtv_rollback_batch=2, vvtv_reason="only the last wave"))
     assert field.running() == {"node1": NEW, "node2": FORMER, "node3": FORMER, "node4": FORMER}
     done(field.play("rollback", vvtv_reason="and what is left"))
