@@ -14,14 +14,14 @@ from . import _argspec, _health_options
 from ._core import station
 from ._core.control_api import Api
 from ._core.errors import RunbookError
-from ._core.rollout import rollback
+from ._core.rollout import begun, rollback
 
 
 def rollback_options() -> dict[str, Any]:
     """Return the options of a rollback beside those of the node, its API, the rollout, and health."""
     return {
         "reason": {"type": "str", "default": rollback.REASON},
-        "wait_timeout": {"type": "float", "default": rollback.WAIT_SECONDS},
+        "wait_timeout": {"type": "float", "default": begun.WAIT_SECONDS},
         "restart_timeout": {"type": "float", "default": station.SECONDS},
         "release_dir": {"type": "path"},
         "current": {"type": "path"},

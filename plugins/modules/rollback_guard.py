@@ -152,7 +152,7 @@ from typing import Any
 from ..module_utils import _adapter, _argspec
 from ..module_utils._core.errors import require_absolute
 from ..module_utils._core.outcome import Outcome
-from ..module_utils._core.rollout import guard, rollback
+from ..module_utils._core.rollout import begun, guard
 
 
 def operate(params: dict[str, Any], check: bool) -> Outcome:
@@ -191,7 +191,7 @@ def main() -> None:
         "extend": {"type": "bool", "default": False},
         "required": {"type": "bool", "default": False},
         "command": {"type": "path", "default": guard.COMMAND},
-        "wait_timeout": {"type": "float", "default": rollback.WAIT_SECONDS},
+        "wait_timeout": {"type": "float", "default": begun.WAIT_SECONDS},
     }
     _adapter.run(spec, operate)
 

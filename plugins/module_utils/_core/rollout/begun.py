@@ -24,6 +24,8 @@ from .folder import Folder
 VERSION = 1
 STATE_POLICIES = ("with_release", "keep")
 MAX_BYTES = 64 << 10
+#: How many seconds a node may take to be healthy after its restart.
+WAIT_SECONDS = 120.0
 
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 import os
-import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -21,11 +20,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from .. import programs, times
-from ..control_api import Api
 from ..errors import BadInput, Busy, RunbookError, Unsupported
-from ..locks import lent, node_lock
+from ..locks import node_lock
 from ..outcome import Outcome
-from . import begun, guard_units, record, rollback, states
+from . import begun, guard_units, record, states
 from .folder import Folder
 from .record import Entry
 
@@ -147,7 +145,7 @@ def bring_about(folder: Folder, request: Request, check: bool = False) -> Outcom
     outcome = Outcome()
     if request.state == "possible":
         present, why = Guard.of(record.read(folder.record)), _why_none(request)
-        _tell(folder, present, outcome, why, available=why is None)
+        tell(folder, present, outcome, why, available=why is None)
         return outcome
     begun.require(folder, to_act=request.state == "armed")
     act = {"armed": _arm, "confirmed": _confirm, "disarmed": _disarm}[request.state]
@@ -171,7 +169,7 @@ def _arm(folder: Folder, request: Request, outcome: Outcome, check: bool) -> Non
     if why is not None:
         if request.required:
             raise Unsupported(f"there can be no guard: {why}", path=folder.node.root)
-        _tell(folder, present, outcome, why, available=False)
+        tell(folder, present, outcome, why, available=False)
         return
     if present.fired_at is not None and state in _GONE_BACK:
         raise _fired(folder)
@@ -182,7 +180,7 @@ def _arm(folder: Folder, request: Request, outcome: Outcome, check: bool) -> Non
         raise BadInput("a guard needs a deadline")
     argv = (request.command, "rollback", "--rollout", folder.rollout, "--guard", *request.options)
     units = guard_units.Units.of(folder.rollout, folder.node.root, argv, wanted.fires_at)
-    _tell(folder, wanted, outcome)
+    tell(folder, wanted, outcome)
     if wanted == present and guard_units.in_place(units):
         return
     if not check:
@@ -229,7 +227,7 @@ def _confirm(folder: Folder, request: Request, outcome: Outcome, check: bool) ->
     if present.fired_at is not None:
         raise _fired(folder)
     if present.armed_at is None:
-        _tell(folder, present, outcome, guard_units.why_unavailable() or "it was never armed", False)
+        tell(folder, present, outcome, guard_units.why_unavailable() or "it was never armed", False)
         return
     if state in _GONE_BACK and not present.confirmed_at:
         raise BadInput(f"the node is {state}: there is nothing to confirm", path=folder.record)
@@ -262,7 +260,7 @@ def _end(
             outcome.did("remove its timer")
     elif guard_units.remove(folder.rollout):
         outcome.did("removed its timer")
-    _tell(folder, ended if present.armed else present, outcome)
+    tell(folder, ended if present.armed else present, outcome)
 
 
 def _note(folder: Folder, state: str, guard: Guard) -> None:
@@ -270,7 +268,7 @@ def _note(folder: Folder, state: str, guard: Guard) -> None:
     record.append(folder.record, state, facts, owner=folder.node.owner())
 
 
-def _tell(
+def tell(
     folder: Folder, guard: Guard, outcome: Outcome, why: str | None = None, available: bool = True
 ) -> None:
     outcome.facts["guard"] = guard.facts(why, available)
@@ -287,51 +285,3 @@ def _fired(folder: Folder, how: str = "has fired") -> GuardFired:
     )
     exc.facts = {"guard": Guard.of(entries).facts(), "record": {"state": state}}
     return exc
-
-
-# --- what the timer asks for ---
-
-
-def fire(folder: Folder, api: Api, request: rollback.Request, check: bool = False) -> Outcome:
-    """Take the node back if the guard is due and was not confirmed; else say why there is nothing to do.
-
-    What was begun by the guard and broke off is finished. Raise what :func:`rollback.roll_back` does.
-    """
-    begun.require(folder, to_act=True)
-    if check:
-        return _fire(folder, api, request, True)
-    with node_lock(folder.node, f"guard of rollout {folder.rollout}", request.timeout), lent(folder.node):
-        return _fire(folder, api, request, False)
-
-
-def _fire(folder: Folder, api: Api, request: rollback.Request, check: bool) -> Outcome:
-    entries, now = record.read(folder.record), times.now()
-    guard = Guard.of(entries)
-    why = _why_idle(record.last(entries), guard, now)
-    if why is None:
-        fired = guard if guard.fired_at else replace(guard, fired_at=now)
-        at = times.to_text(guard.fires_at or now)
-        by = f"guard@{socket.gethostname()}"
-        told = {FACT: fired.facts(), "guard": fired.facts()}
-        reason = f"the guard fired: nobody confirmed the rollout by {at}"
-        return rollback.roll_back(folder, api, replace(request, reason=reason, by=by, told=told), check)
-    outcome = Outcome()
-    _tell(folder, guard, outcome, why)
-    if not check and not guard.armed and guard_units.remove(folder.rollout):
-        outcome.did("removed the guard's timer")
-    return outcome
-
-
-def _why_idle(state: str | None, guard: Guard, now: datetime) -> str | None:
-    """Return why there is nothing to do, ``None`` when the node has to go back."""
-    if state in (*states.SETTLED, states.NEEDS_OPERATOR) or state is None:
-        return f"the node is {state or 'not in this rollout'}"
-    if guard.armed_at is None or guard.fires_at is None:
-        return "the guard was never armed"
-    if guard.confirmed_at is not None:
-        return f"it was confirmed at {times.to_text(guard.confirmed_at)}"
-    if guard.disarmed_at is not None:
-        return f"it was disarmed at {times.to_text(guard.disarmed_at)}"
-    if guard.fired_at is None and now < guard.fires_at:
-        return f"it is not due before {times.to_text(guard.fires_at)}"
-    return None

@@ -34,7 +34,6 @@ from .folder import Folder
 from .record import Entry
 
 REASON = "asked for by an operator"
-WAIT_SECONDS = 120.0
 _LOOK_EVERY = 1.0
 # Facts of the record by which a run goes on where another one was killed.
 _PLAN = "rollback_plan"
@@ -57,7 +56,7 @@ class Request:
     reason: str
     by: str | None = None
     timeout: float = 30.0
-    wait_timeout: float = WAIT_SECONDS
+    wait_timeout: float = beginnings.WAIT_SECONDS
     thresholds: Thresholds = field(default_factory=Thresholds)
     scope: Scope = field(default_factory=Scope)
     recovery: tuple[str, ...] = ()

@@ -20,7 +20,6 @@ from ..errors import BadInput, Damaged, NotFound, RunbookError
 from ..locks import node_lock
 from ..outcome import Outcome
 from ..probes import one_line
-from ..soak import summary
 from . import begun, lease, record, results, states
 from .folder import Folder
 from .record import Entry
@@ -221,6 +220,9 @@ def _follow(folder: Folder, turn: Turn, outcome: Outcome) -> None:
     entries = record.read(folder.record)
     verdict = turn.facts.get("verdict")
     if turn.state in _VERDICT and isinstance(verdict, Mapping) and verdict.get("result"):
+        # Here, since it reads all that judges a soak, which is more than half of the engine that this needs.
+        from ..soak import summary
+
         codes = [_code(reason) for reason in list(verdict.get("reasons") or ())[:_MAX_REASONS]]
         if summary.settle(folder.soak, folder.node.owner(), str(verdict["result"]), codes):
             outcome.did("brought the soak's summary up to date")

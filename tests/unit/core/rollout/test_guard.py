@@ -26,6 +26,7 @@ from ansible_collections.vvtv.runbook.plugins.module_utils._core.outcome import 
 from ansible_collections.vvtv.runbook.plugins.module_utils._core.rollout import (
     begun,
     guard,
+    guard_firing,
     guard_units,
     record,
     rollback,
@@ -227,7 +228,7 @@ def backs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[rollback.Request]]:
 
 
 def fire(folder: Folder, check: bool = False) -> Outcome:
-    return guard.fire(folder, None, rollback.Request("unused", timeout=0.2), check)  # type: ignore[arg-type]
+    return guard_firing.fire(folder, None, rollback.Request("unused", timeout=0.2), check)  # type: ignore[arg-type]
 
 
 def why(outcome: Outcome) -> str:

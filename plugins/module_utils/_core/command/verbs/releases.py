@@ -13,7 +13,7 @@ from ... import releases, station
 from ...control_api import Api
 from ...errors import RunbookError
 from ...outcome import Outcome
-from ...rollout import folder, guard, rollback
+from ...rollout import begun, folder, guard_firing, rollback
 from .. import exits, shared, show
 from ..kinds import PATH, SECONDS, TEXT
 from ..settings import Setting, switch
@@ -58,7 +58,7 @@ def _roll_back(call: Call) -> Outcome:
     )
     where = folder.Folder.of(node, call["rollout"], call["canary_dir"])
     api, warnings = _api(call)
-    act = guard.fire if call["guard"] else rollback.roll_back
+    act = guard_firing.fire if call["guard"] else rollback.roll_back
     outcome = act(where, api, request, call.check)
     outcome.warnings += warnings
     return outcome
@@ -103,9 +103,7 @@ ROLLBACK = Verb(
         Setting("rollout", TEXT, None, "the rollout's id; needed"),
         Setting("reason", TEXT, rollback.REASON, "why, for the record"),
         switch("guard", "only if the rollout's guard is due and was not confirmed; what its timer runs"),
-        Setting(
-            "wait_timeout", SECONDS, rollback.WAIT_SECONDS, "how long the node may take to become healthy"
-        ),
+        Setting("wait_timeout", SECONDS, begun.WAIT_SECONDS, "how long the node may take to become healthy"),
         Setting("restart_timeout", SECONDS, station.SECONDS, "how long a restart of the station may take"),
         _CANARY_DIR,
         _RELEASE_DIR,
