@@ -50,9 +50,11 @@ else:
 P
 }
 
-# find_python MINOR: the path of a Python 3.MINOR on this machine; status 1 where there is none.
+# find_python MINOR: the path of a Python 3.MINOR on this machine; status 1 where there is none. The distribution's
+# comes first: it is built with optimizations, which one of pyenv's mostly is not.
 find_python() {
   local minor=$1 candidate
+  if usable_python "/usr/bin/python3.$minor" "$minor"; then return 0; fi
   if usable_python "python3.$minor" "$minor"; then return 0; fi
   if command -v pyenv >/dev/null 2>&1; then
     for candidate in "$(pyenv root)"/versions/3."$minor".*/bin/python; do
