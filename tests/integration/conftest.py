@@ -14,6 +14,9 @@ import pytest
 
 from tests.simulator import database, fleet
 
+# Its assertions tell what they compared, as those of a test's own file do.
+pytest.register_assert_rewrite("tests.integration.rollout_cases")
+
 # The playbooks (of rollouts the turns, which run every task) but for those of lost hosts and killed runs, and
 # of some modules the tests in four steps and those of what -vvv says; the rollouts' own are in every turn.
 BOTH_CORES = re.compile(

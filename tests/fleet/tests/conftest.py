@@ -14,6 +14,9 @@ from tests.fleet import check
 from tests.fleet import fleet as fleets
 from tests.fleet.node import Node
 
+# Its assertions tell what they compared, as those of a test's own file do.
+pytest.register_assert_rewrite("tests.integration.rollout_cases")
+
 #: These files take longest, so they begin first.
 _LONG = (
     *("test_rollout_cases", "test_rollouts", "test_rollouts_lost_in_waves", "test_operations"),
