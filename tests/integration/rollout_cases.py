@@ -37,18 +37,41 @@ class Field(Protocol):
     record_dir: Path
 
     @property
-    def hosts(self) -> list[str]: ...
-    def play(self, name: str, *options: str, **wanted: Any) -> Play: ...
-    def playing(self, name: str, *options: str, **wanted: Any) -> Any: ...
-    def release(self, release: Release) -> Path: ...
-    def store(self, rollout: str) -> Store: ...
-    def kept(self, host: str, rollout: str) -> Kept: ...
-    def running(self) -> dict[str, str]: ...
-    def links(self) -> dict[str, str | None]: ...
-    def fault(self, host: str, **wanted: FaultValue) -> None: ...
-    def pid(self, host: str) -> int | None: ...
-    def choose_canaries(self, *hosts: str) -> None: ...
-    def untouched(self, *hosts: str, but: Sequence[str] = ()) -> dict[str, str]: ...
+    def hosts(self) -> list[str]:
+        """Their names: the canary, the baseline host, the others."""
+
+    def play(self, name: str, *options: str, **wanted: Any) -> Play:
+        """Run a playbook to its end."""
+
+    def playing(self, name: str, *options: str, **wanted: Any) -> Any:
+        """Run one beside a block."""
+
+    def release(self, release: Release) -> Path:
+        """Make a release's archive."""
+
+    def store(self, rollout: str) -> Store:
+        """The records on the controller."""
+
+    def kept(self, host: str, rollout: str) -> Kept:
+        """What a node keeps."""
+
+    def running(self) -> dict[str, str]:
+        """What each station says it runs."""
+
+    def links(self) -> dict[str, str | None]:
+        """What is in force on each node."""
+
+    def fault(self, host: str, **wanted: FaultValue) -> None:
+        """Set exactly these faults; none mends."""
+
+    def pid(self, host: str) -> int | None:
+        """A station's process."""
+
+    def choose_canaries(self, *hosts: str) -> None:
+        """Let these be the canaries."""
+
+    def untouched(self, *hosts: str, but: Sequence[str] = ()) -> dict[str, str]:
+        """All that a rollout could touch."""
 
 
 def done(run: Play) -> Play:
