@@ -20,6 +20,8 @@ from tests.integration.helpers import CHECKOUT, Play
 
 #: Longer than any run of these tests takes on a busy machine.
 LONGEST = 300.0
+#: Exit codes of ansible-playbook.
+FAILED, UNREACHABLE = 2, 4
 
 
 class Playing:
@@ -79,6 +81,20 @@ def _workers(controller: int) -> list[int]:
     listing = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
     rows = [line.split(None, 2) for line in listing.stdout.splitlines()]
     return [int(pid) for pid, parent, args in rows if int(parent) == controller and "ansible" in args]
+
+
+def done(run: Play) -> Play:
+    """A run that ended well."""
+    assert run.code == 0, run.output
+    return run
+
+
+def refused(run: Play, *words: str, codes: Sequence[int] = (FAILED,)) -> Play:
+    """A run that did not end well, and says why."""
+    assert run.code in codes, run.output
+    for word in words:
+        assert word in run.output, run.output
+    return run
 
 
 def variables(**wanted: Any) -> tuple[str, ...]:

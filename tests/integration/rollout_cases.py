@@ -19,7 +19,7 @@ from typing import Any, Callable, Protocol
 
 import pytest
 
-from tests.integration.controllers import until
+from tests.integration.controllers import done, refused, until
 from tests.integration.helpers import Play
 from tests.integration.rollout_records import WATCHED, Kept, Store, assert_same
 from tests.simulator.faults import FaultValue
@@ -72,20 +72,6 @@ class Field(Protocol):
 
     def untouched(self, *hosts: str, but: Sequence[str] = ()) -> dict[str, str]:
         """All that a rollout could touch."""
-
-
-def done(run: Play) -> Play:
-    """A run that ended well."""
-    assert run.code == 0, run.output
-    return run
-
-
-def refused(run: Play, *words: str) -> Play:
-    """A run that failed, and says why."""
-    assert run.code == 2, run.output
-    for word in words:
-        assert word in run.output, run.output
-    return run
 
 
 def named_backups(kept: Kept, name: str) -> int:

@@ -14,7 +14,7 @@ from typing import Callable, TypeVar
 
 from tests.fleet.fleet import Fleet
 from tests.fleet.node import Node
-from tests.integration.controllers import Playing
+from tests.integration.controllers import Playing, done
 from tests.integration.helpers import Play
 
 from . import readers
@@ -115,11 +115,6 @@ class States:
         # What was replaced can be had again.
         kept = (readers.opened(self.node, backup) for backup in readers.backups(self.node)[1:])
         assert any(found.marks == self.spoiled and found.card.endswith("spoiled\n") for found in kept)
-
-
-def done(run: Play) -> Play:
-    assert run.code == 0, run.output
-    return run
 
 
 def count(run: Play, key: str) -> list[int]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 
@@ -14,9 +15,12 @@ from tests.fleet import check
 from tests.fleet import fleet as fleets
 from tests.fleet.node import Node
 
+from .rollout_fleet import RolloutFleet, one_rollout
+
 # Its assertions tell what they compared, as those of a test's own file do.
 pytest.register_assert_rewrite("tests.integration.rollout_cases")
 
+_MINUTES = itertools.count()
 #: These files take longest, so they begin first.
 _LONG = (
     *("test_rollout_cases", "test_rollouts", "test_rollouts_lost_in_waves", "test_operations"),
@@ -60,3 +64,10 @@ def one(fleet: fleets.Fleet) -> Node:
     """A node for what is the same in every release."""
     node: Node = fleet[1]
     return node
+
+
+@pytest.fixture
+def rollout(field: RolloutFleet) -> Iterator[str]:
+    """The id of a rollout of the test's own, for files that have a ``field`` to roll out on."""
+    with one_rollout(field, f"20260131T12{next(_MINUTES):02}00Z-fleet") as rollout:
+        yield rollout

@@ -17,15 +17,14 @@ from tests.fleet import station
 from tests.fleet.fleet import Fleet
 from tests.fleet.host import run
 from tests.fleet.node import Node
-from tests.integration.controllers import Controller, until
+from tests.integration import controllers
+from tests.integration.controllers import FAILED, UNREACHABLE, Controller, done, until
 from tests.integration.helpers import Play
 from tests.integration.rollout_records import ROLLOUT, SHORT, WATCHED, Kept, Store, fingerprint
 from tests.simulator.faults import FaultValue
 from tests.simulator.release import Release
 
 FORMER = "1.0.0"
-#: Exit codes of ansible-playbook.
-FAILED, UNREACHABLE = 2, 4
 #: Variables by which a host that answers no more is found out within some six seconds.
 LOST_SOON: dict[str, Any] = {
     "ansible_ssh_args": "-C -o ControlMaster=auto -o ControlPersist=60s"
@@ -130,17 +129,9 @@ class RolloutFleet(Controller):
         return {**self.untouched("node2", but=WATCHED), **self.untouched(*others)}
 
 
-def done(run: Play) -> Play:
-    """A run that ended well."""
-    assert run.code == 0, run.output
-    return run
-
-
-def refused(run: Play, *words: str) -> None:
-    """A run that did not end well, and says why."""
-    assert run.code in (FAILED, UNREACHABLE), run.output
-    for word in words:
-        assert word in run.output, run.output
+def refused(run: Play, *words: str) -> Play:
+    """A run that did not end well, or lost a host, and says why."""
+    return controllers.refused(run, *words, codes=(FAILED, UNREACHABLE))
 
 
 @contextlib.contextmanager

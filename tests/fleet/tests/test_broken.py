@@ -19,16 +19,15 @@ from tests.fleet import check, station
 from tests.fleet import fleet as fleets
 from tests.fleet.fleet import Fleet
 from tests.fleet.node import Node
-from tests.integration.controllers import until
+from tests.integration.controllers import UNREACHABLE, done, until
 
 from . import readers
 from .bastion import Bastion, bastion
-from .breaking import ALL, FORCE, TRIES, Disk, States, again, assert_all_good, count, done, on_each
+from .breaking import ALL, FORCE, TRIES, Disk, States, again, assert_all_good, count, on_each
 
 OPTIONS = (*station.OPTIONS, "--size", "48M")
 #: A host that does not answer is unreachable after so many seconds at most: the keepalives of ansible.cfg.
 SILENCE = 25.0
-UNREACHABLE = 4
 MIB = 1 << 20
 #: Prints "archive" when the backup that was being made is still being made afterwards.
 _REEXEC = f"""sudo -n timeout 50 sh -c '

@@ -15,11 +15,11 @@ from tests.fleet import check, station
 from tests.fleet import fleet as fleets
 from tests.fleet.fleet import Fleet
 from tests.fleet.node import Node
-from tests.integration.controllers import until
+from tests.integration.controllers import done, until
 
 from . import readers
 from .bastion import Bastion, bastion
-from .breaking import FORCE, Disk, States, assert_all_good, count, done, on_each
+from .breaking import FORCE, Disk, States, assert_all_good, count, on_each
 
 pytestmark = pytest.mark.thorough
 

@@ -21,12 +21,12 @@ from tests.fleet import check, station
 from tests.fleet import fleet as fleets
 from tests.fleet.fleet import Fleet
 from tests.fleet.node import Node
-from tests.integration.controllers import until
+from tests.integration.controllers import done, until
 from tests.integration.helpers import Play
 
 from . import readers
 from .bastion import Bastion, bastion
-from .breaking import ALL, FORCE, done
+from .breaking import ALL, FORCE
 
 NOTHING = {"node1": 0, "node2": 0}
 

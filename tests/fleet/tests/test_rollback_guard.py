@@ -25,13 +25,12 @@ from tests.fleet import check, station
 from tests.fleet import fleet as fleets
 from tests.fleet.fleet import Fleet
 from tests.fleet.node import Node
-from tests.integration.controllers import until
+from tests.integration.controllers import done, until
 from tests.integration.helpers import sha256sum
 from tests.simulator import releases
 
 from . import readers
 from .bastion import Bastion, bastion
-from .breaking import done
 
 # In make test a guard fires, outlives a power cut and is confirmed in whole rollouts: test_rollouts.py.
 pytestmark = pytest.mark.thorough

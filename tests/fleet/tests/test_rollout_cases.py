@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -14,9 +13,7 @@ from tests.fleet import check
 from tests.fleet import fleet as fleets
 from tests.integration.rollout_cases import RolloutCases
 
-from .rollout_fleet import RolloutFleet, one_rollout, rollouts
-
-_MINUTES = itertools.count()
+from .rollout_fleet import RolloutFleet, rollouts
 
 
 @pytest.fixture(scope="module")
@@ -24,12 +21,6 @@ def field() -> Iterator[RolloutFleet]:
     check.require()
     with fleets.up(4, releases=(12, 13), name="cases") as fleet, rollouts(fleet) as field:
         yield field
-
-
-@pytest.fixture
-def rollout(field: RolloutFleet) -> Iterator[str]:
-    with one_rollout(field, f"20260131T16{next(_MINUTES):02}00Z-cases") as rollout:
-        yield rollout
 
 
 class TestOverSsh(RolloutCases):

@@ -11,11 +11,12 @@ import pytest
 
 from tests.fleet import check
 from tests.fleet import fleet as fleets
+from tests.integration.controllers import done
 from tests.integration.helpers import Play
 from tests.integration.rollout_records import ROLLOUT
 from tests.simulator.release import Release
 
-from .rollout_fleet import FORMER, RolloutFleet, done, rollouts
+from .rollout_fleet import FORMER, RolloutFleet, rollouts
 
 #: So many stations take their time on a machine with two processors.
 LONG_SECONDS = 1800.0

@@ -8,7 +8,6 @@ node1 is the canary, node2 the baseline host, node3 what else there is. Each tes
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterator
 
@@ -16,17 +15,15 @@ import pytest
 
 from tests.fleet import check, station
 from tests.fleet import fleet as fleets
-from tests.integration.controllers import until
+from tests.integration.controllers import done, until
 from tests.integration.rollout_records import assert_same
 from tests.simulator.release import Phase, Release
 
-from .rollout_fleet import FORMER, RolloutFleet, done, one_rollout, rollouts
+from .rollout_fleet import FORMER, RolloutFleet, rollouts
 
 SICK = {"qa": 0.4}
 #: A guard that fires soon after the soak should have ended.
 GUARD = {"vvtv_guard_margin_minutes": 0, "vvtv_ready_secs": 20}
-
-_MINUTES = itertools.count()
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +31,6 @@ def field() -> Iterator[RolloutFleet]:
     check.require()
     with fleets.up(3, releases=(12, 13), name="rollouts") as fleet, rollouts(fleet) as field:
         yield field
-
-
-@pytest.fixture
-def rollout(field: RolloutFleet) -> Iterator[str]:
-    with one_rollout(field, f"20260131T12{next(_MINUTES):02}00Z-fleet") as rollout:
-        yield rollout
 
 
 def soaking(field: RolloutFleet, rollout: str) -> bool:

@@ -8,21 +8,19 @@ node1 is the canary, node2 the baseline host, node3 what else there is. Each tes
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 
 import pytest
 
 from tests.fleet import check, station
 from tests.fleet import fleet as fleets
+from tests.integration.controllers import done
 from tests.integration.rollout_records import assert_same
 from tests.simulator.release import Phase, Release
 
-from .rollout_fleet import FORMER, LOST_SOON, RolloutFleet, done, one_rollout, refused, rollouts
+from .rollout_fleet import FORMER, LOST_SOON, RolloutFleet, refused, rollouts
 
 pytestmark = pytest.mark.thorough
-
-_MINUTES = itertools.count()
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +29,6 @@ def field() -> Iterator[RolloutFleet]:
     # A clock can be put wrong on Debian 13 only.
     with fleets.up(3, releases=(13, 12), name="lost") as fleet, rollouts(fleet, **LOST_SOON) as field:
         yield field
-
-
-@pytest.fixture
-def rollout(field: RolloutFleet) -> Iterator[str]:
-    with one_rollout(field, f"20260131T14{next(_MINUTES):02}00Z-lost") as rollout:
-        yield rollout
 
 
 def test_a_canary_lost_while_it_is_changed_goes_back_when_it_answers_again(

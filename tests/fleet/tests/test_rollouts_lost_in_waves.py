@@ -17,20 +17,11 @@ import pytest
 
 from tests.fleet import check, station
 from tests.fleet import fleet as fleets
-from tests.integration.controllers import until
+from tests.integration.controllers import UNREACHABLE, done, until
 from tests.integration.rollout_records import assert_same, lines
 from tests.simulator.release import Release
 
-from .rollout_fleet import (
-    FORMER,
-    LOST_SOON,
-    UNREACHABLE,
-    RolloutFleet,
-    done,
-    one_rollout,
-    refused,
-    rollouts,
-)
+from .rollout_fleet import FORMER, LOST_SOON, RolloutFleet, one_rollout, refused, rollouts
 
 ROLLOUT = "20260131T150000Z-waves"
 NEW = "4.0.0"

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.controllers import until
-from tests.integration.rollout_cases import GOOD, done, refused
+from tests.integration.controllers import done, refused, until
+from tests.integration.rollout_cases import GOOD
 from tests.integration.rollout_records import ROLLOUT
 
 from .rollout_ground import FORMER, Ground, ground

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.helpers import Play, sha256sum
+from tests.integration.controllers import done
+from tests.integration.helpers import sha256sum
 from tests.integration.rollout_records import WATCHED, assert_same
 from tests.simulator.release import Phase, Release
 
@@ -35,11 +36,6 @@ def rest(field: Ground) -> dict[str, str]:
         **field.untouched("node02", but=WATCHED),
         **field.untouched(*(name for name in field.nodes if name not in ("node01", "node02"))),
     }
-
-
-def done(run: Play) -> Play:
-    assert run.code == 0, run.output
-    return run
 
 
 def test_a_good_candidate_goes_to_the_canary_and_then_in_waves_to_all(five: Ground) -> None:
