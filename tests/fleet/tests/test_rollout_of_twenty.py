@@ -20,8 +20,13 @@ from .rollout_fleet import FORMER, RolloutFleet, rollouts
 
 #: So many stations take their time on a machine with two processors.
 LONG_SECONDS = 1800.0
-#: A guard must outlast a wave of fifteen on such a machine.
-PATIENT = {"vvtv_guard_margin_minutes": 60, "vvtv_ready_secs": 120}
+#: There a guard must outlast a wave of fifteen, and a sampler that waits its turn must not miss its ticks.
+PATIENT = {
+    "vvtv_guard_margin_minutes": 60,
+    "vvtv_ready_secs": 120,
+    "vvtv_canary_soak_hours": 30 / 3600,
+    "vvtv_canary_soak_interval_secs": 6,
+}
 #: A station that is starved takes a sample when it can; the length of the soak is not what is tested.
 CALM = ("--commit-interval", "1", "--sample-every", "2")
 
