@@ -10,6 +10,7 @@ import socket
 import subprocess
 import time
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ class Machine:
         self.release = facts.release
         self.port = facts.port
         self.container = f"{where.id}-{facts.name}"
+        self._first: tuple[int, str | None] = (0, None)
 
     def __repr__(self) -> str:
         return f"<{self.name}: Debian {self.release}, 127.0.0.1:{self.port}>"
@@ -66,11 +68,13 @@ class Machine:
         check: bool = True,
         timeout: float = 60,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command inside, past the network: works while the node is cut off, not while it is paused."""
-        options = [f"--user={user}", *(["--interactive"] if stdin is not None else [])]
-        return run(
-            "podman", "exec", *options, self.container, *argv, stdin=stdin, check=check, timeout=timeout
-        )
+        """Run a command inside, past the network: works while the node is cut off, not while it is off.
+
+        Into its namespaces without asking podman, which takes thirty times as long: tests look very often.
+        """
+        enter = ("nsenter", "--target", str(self.pid), "--all", "--")
+        become = ("setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--reset-env", "--")
+        return run(*enter, *become, *argv, stdin=stdin, check=check, timeout=timeout)
 
     def sh(self, script: str, check: bool = True, timeout: float = 60) -> str:
         """Run a shell script inside as root; what it printed."""
@@ -102,12 +106,16 @@ class Machine:
 
     @property
     def pid(self) -> int:
-        pid = int(self.inspect()["Pid"])
+        """The node's first process, as the machine numbers it. FleetError where the node is off."""
+        pid, born = self._first
+        if born is None or _born(pid) != born:
+            pid = int(self.inspect()["Pid"])
+            self._first = pid, _born(pid)
         if pid == 0:
             raise FleetError(f"{self.name} does not run; start it first")
         return pid
 
-    @property
+    @cached_property
     def disk(self) -> Path:
         """Where the machine sees the node's disk: look at what a node wrote without asking the node."""
         answer = run("podman", "volume", "inspect", "--format", "{{.Mountpoint}}", self.container)
@@ -194,3 +202,11 @@ class Machine:
             if time.monotonic() > deadline:
                 raise FleetError(f"{self.name}: is {self.state}, not {wanted}")
             time.sleep(_POLL_SECONDS)
+
+
+def _born(pid: int) -> str | None:
+    """When a process began, as proc(5) has it, since its number may be given again; None where it is over."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[19]
+    except (FileNotFoundError, ProcessLookupError):
+        return None

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from tests.integration import forked
 
 CHECKOUT = forked.CHECKOUT
 MODULES = forked.MODULES
+#: What most simulated nodes run their modules on.
+USUAL_PYTHON = os.environ.get("VVTV_TEST_USUAL_PYTHON", sys.executable)
 
 
 def module(called: str, /, check: bool = False, python: str | None = None, **params: Any) -> dict[str, Any]:

@@ -24,6 +24,8 @@ from tests.integration.rollout_records import ROLLOUT, SHORT, WATCHED, Kept, Sto
 from tests.simulator.faults import FaultValue
 from tests.simulator.release import Release
 
+from .bastion import CORES
+
 FORMER = "1.0.0"
 #: Variables by which a host that answers no more is found out within some six seconds.
 LOST_SOON: dict[str, Any] = {
@@ -158,12 +160,13 @@ def _prepare(node: Node, archive: Path) -> None:
 
 
 @contextlib.contextmanager
-def rollouts(fleet: Fleet, former: str = FORMER, **given: Any) -> Iterator[RolloutFleet]:
-    """Nodes that run the release ``former`` and have the command ``vvtv-runbook`` with its secrets."""
+def rollouts(fleet: Fleet, core: str = "newest", **given: Any) -> Iterator[RolloutFleet]:
+    """Nodes that run the release FORMER and have the command ``vvtv-runbook`` with its secrets."""
     # The paths of sockets must be short.
     with tempfile.TemporaryDirectory(prefix="vvtv-rollout-", dir="/tmp") as home:  # noqa: S108
         field = RolloutFleet(fleet, Path(home), **given)
-        archive = field.release(Release(former))
+        field.place = CORES[core] / "bin"
+        archive = field.release(Release(FORMER))
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda node: _prepare(node, archive), fleet))
         made = field.play("node", "--tags", "node_command,node_secrets", vvtv_node_batch="100%")

@@ -53,11 +53,12 @@ def ops(fleet: Fleet) -> Iterator[Bastion]:
         readers.forget_backups(node)
         # What the station and the tests wrote by then survives a power cut.
         node.sh("sync --file-system /srv")
-    with bastion(fleet) as machine:
+    with bastion(fleet, core="oldest") as machine:
         yield machine
     fleet.heal()
 
 
+@pytest.mark.thorough
 def test_daemon_reexec_in_the_middle_of_a_backup_disturbs_neither_it_nor_the_station(
     fleet: Fleet, ops: Bastion
 ) -> None:

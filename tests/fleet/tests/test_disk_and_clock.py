@@ -15,7 +15,7 @@ from tests.fleet.fleet import Fleet
 from tests.fleet.host import FleetError
 from tests.fleet.node import Node
 
-pytestmark = pytest.mark.usefixtures("healed")
+pytestmark = [pytest.mark.usefixtures("healed"), pytest.mark.thorough]
 _DAY = 86_400
 #: Ways to wait that a wrong clock may not disturb.
 _WAITS = """
@@ -40,11 +40,11 @@ print(
 def test_a_full_disk_takes_nothing_more(node: Node) -> None:
     node.fill("/srv/vvtv/runtime/backups", 0) if node.release == 13 else node.fill()
     assert node.faults() == ["full /srv"]
-    full = node.exec("dd", "if=/dev/zero", "of=/srv/vvtv/x", "bs=64k", "count=4", user="vvtv", check=False)
+    full = node.exec("dd", "if=/dev/zero", "of=/srv/vvtv/more", "bs=64k", "count=4", user="vvtv", check=False)
     assert "No space left on device" in full.stderr
     node.unfill()
     assert node.faults() == []
-    node.exec("dd", "if=/dev/zero", "of=/srv/vvtv/x", "bs=64k", "count=4", user="vvtv")
+    node.exec("dd", "if=/dev/zero", "of=/srv/vvtv/more", "bs=64k", "count=4", user="vvtv")
     station.wait_answers(node)
 
 

@@ -28,6 +28,7 @@ with fleet.up(1, releases=(13,), virgin=True, name="killed") as nodes:
 """
 
 
+@pytest.mark.thorough
 def test_a_virgin_node_installs_what_it_needs_and_the_killed_ones_are_swept() -> None:
     killed = layout.layout("killed")
     with subprocess.Popen([sys.executable, "-c", _KILLED], cwd=CHECKOUT, stdout=subprocess.PIPE) as owner:

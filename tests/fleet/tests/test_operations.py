@@ -282,6 +282,7 @@ def test_python_3_9_and_3_13_are_what_modules_run_on(fleet: Fleet, ops: Bastion)
         assert f"backup.tar.{kind}.age" in held
 
 
+@pytest.mark.thorough
 def test_an_old_bastion_goes_on_where_a_new_one_stopped(fleet: Fleet, ops: Bastion, pythons: Path) -> None:
     """The oldest ansible-core and the newest, one after the other."""
     wanted = [readers.mark(node, "by-the-new") for node in fleet]

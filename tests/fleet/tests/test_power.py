@@ -11,7 +11,7 @@ from tests.fleet import station
 from tests.fleet.host import FleetError
 from tests.fleet.node import Node
 
-pytestmark = pytest.mark.usefixtures("healed")
+pytestmark = [pytest.mark.usefixtures("healed"), pytest.mark.thorough]
 
 
 def test_a_killed_node_is_gone_until_it_is_started(node: Node) -> None:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the vvtv.runbook authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What must not happen to a rollout, over SSH on Debian 12 and 13."""
+"""What must not happen to a rollout: over SSH on Debian 12 and 13, by the oldest ansible-core."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .rollout_fleet import RolloutFleet, rollouts
 @pytest.fixture(scope="module")
 def field() -> Iterator[RolloutFleet]:
     check.require()
-    with fleets.up(4, releases=(12, 13), name="cases") as fleet, rollouts(fleet) as field:
+    with fleets.up(4, releases=(12, 13), name="cases") as fleet, rollouts(fleet, "oldest") as field:
         yield field
 
 

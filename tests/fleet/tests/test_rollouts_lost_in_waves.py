@@ -23,6 +23,8 @@ from tests.simulator.release import Release
 
 from .rollout_fleet import FORMER, LOST_SOON, RolloutFleet, one_rollout, refused, rollouts
 
+pytestmark = pytest.mark.thorough
+
 ROLLOUT = "20260131T150000Z-waves"
 NEW = "4.0.0"
 
@@ -32,7 +34,7 @@ def field() -> Iterator[RolloutFleet]:
     check.require()
     with (
         fleets.up(4, releases=(12, 13), name="waves") as fleet,
-        rollouts(fleet, **LOST_SOON) as field,
+        rollouts(fleet, "oldest", **LOST_SOON) as field,
         one_rollout(field, ROLLOUT),
     ):
         yield field

@@ -35,7 +35,7 @@ def fleet() -> Iterator[Fleet]:
 
 @pytest.fixture(scope="module")
 def ops(fleet: Fleet) -> Iterator[Bastion]:
-    with bastion(fleet) as machine:
+    with bastion(fleet, core="oldest") as machine:
         yield machine
 
 
@@ -91,6 +91,7 @@ def soak(node: Node, ops: Bastion) -> Iterator[Soak]:
     node.sh(f"systemctl stop 'vvtv-soak-{made.rollout}-*' || true")
 
 
+@pytest.mark.thorough
 def test_it_is_a_unit_of_the_stations_user_that_outlives_ssh(soak: Soak, ops: Bastion) -> None:
     assert soak.start()["soak"]["state"] == "running"
     ops.hang_up()
@@ -119,6 +120,7 @@ def test_a_killed_sampler_is_started_again_by_systemd(soak: Soak) -> None:
     assert [one["code"] for one in found["verdict"]["reasons"]] == ["running"], found["verdict"]
 
 
+@pytest.mark.thorough
 def test_it_passes_and_its_unit_goes(soak: Soak) -> None:
     soak.start(hours=0.008, interval=2, min_coverage=0.3, max_errors=5)
     until(lambda: soak.units == [], "it is over", LONGEST)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.helpers import USUAL_PYTHON
 from tests.simulator import fleet
 
 JOURNALS = {"node1": "delete", "node2": "wal", "node3": "delete"}
@@ -53,7 +53,7 @@ class Fleet:
 @pytest.fixture
 def three(tmp_path: Path) -> Iterator[Fleet]:
     """Three nodes; node3 runs its modules on the oldest Python there is for the tests."""
-    pythons = {"node3": os.environ.get("VVTV_TEST_NODE_PYTHON", sys.executable)}
+    pythons = {"node3": os.environ.get("VVTV_TEST_NODE_PYTHON", USUAL_PYTHON)}
     with ExitStack() as running:
         nodes = {
             name: running.enter_context(fleet.start_node(tmp_path / name, size="300K", journal_mode=journal))
@@ -63,7 +63,7 @@ def three(tmp_path: Path) -> Iterator[Fleet]:
             name: {
                 "vvtv_root": str(node.root),
                 "vvtv_api_url": node.url,
-                "ansible_python_interpreter": pythons.get(name, sys.executable),
+                "ansible_python_interpreter": pythons.get(name, USUAL_PYTHON),
             }
             for name, node in nodes.items()
         }

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.integration.controllers import Controller
-from tests.integration.helpers import sqlite3
+from tests.integration.helpers import USUAL_PYTHON, sqlite3
 from tests.integration.rollout_records import ROLLOUT, SHORT, Kept, Store, fingerprint
 from tests.simulator import fleet, releases
 from tests.simulator.control import wait_for
@@ -45,7 +44,7 @@ class Ground(Controller):
         }
         shared = {
             "ansible_connection": "local",
-            "ansible_python_interpreter": sys.executable,
+            "ansible_python_interpreter": USUAL_PYTHON,
             "vvtv_env": "dev",
             "vvtv_control_token": "dev-token",
             "vvtv_control_secret": "dev-secret",

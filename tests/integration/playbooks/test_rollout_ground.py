@@ -14,12 +14,15 @@ from typing import Callable
 
 import pytest
 
-from tests.integration.controllers import until
+from tests.integration.controllers import done, until
 from tests.integration.helpers import sha256sum
 from tests.simulator import fleet
 from tests.simulator.control import wait_for
 
 from .rollout_ground import FORMER, ground
+
+#: So many stations take their time on a machine with two processors.
+LONG_SECONDS = 900.0
 
 
 @pytest.mark.thorough
@@ -27,13 +30,12 @@ def test_twenty_nodes_get_an_owner_card_in_waves(tmp_path: Path) -> None:
     with ground(tmp_path, 20) as field:
         assert set(field.running().values()) == {FORMER}
         assert set(field.links().values()) == {f"releases/{FORMER}"}
-        well = field.play("health")
-        assert well.code == 0, well.output
+        done(field.play("health"))
         card = tmp_path / "card.yaml"
         former = field.nodes["node01"].owner_card.read_text()
         card.write_text(former.replace("buffer_target_minutes: 120", "buffer_target_minutes: 121"))
-        run = field.play("rollout", vvtv_card=card, vvtv_canary_auto_promote=True)
-        assert run.code == 0, run.output
+        with field.playing("rollout", vvtv_card=card, vvtv_canary_auto_promote=True) as running:
+            done(running.finish(LONG_SECONDS))
         assert {sha256sum(node.owner_card) for node in field.nodes.values()} == {sha256sum(card)}
         assert [len(wave) for wave in field.store().plan["waves"]] == [1, 3, 15]
         assert field.store().last() == dict.fromkeys(field.nodes, "PROMOTED")
@@ -48,10 +50,10 @@ def test_the_restart_command_works_from_a_play(tmp_path: Path) -> None:
         book = tmp_path / "book.yml"
         task = {"ansible.builtin.command": {"argv": "{{ vvtv_restart_command }}", "chdir": "/"}}
         book.write_text(json.dumps([{"hosts": "vvtv", "gather_facts": False, "tasks": [task]}]))
-        done = subprocess.run(
+        answer = subprocess.run(
             ["ansible-playbook", "-i", field.inventory, book], capture_output=True, text=True, check=False
         )
-        assert done.returncode == 0, done.stdout
+        assert answer.returncode == 0, answer.stdout
         for name, node in field.nodes.items():
             state = wait_for(node.root, lambda state: state.ready)
             assert (state.port, state.release) == (node.port, FORMER)

@@ -19,8 +19,6 @@ from tests.simulator.release import Phase, Release
 
 from .rollout_ground import FORMER, Ground, ground
 
-pytestmark = pytest.mark.fleet_too
-
 GOOD, BAD = Release("2.0.0"), Release("2.1.0", (Phase(3, {"qa": 0.4}),))
 
 
@@ -38,6 +36,8 @@ def rest(field: Ground) -> dict[str, str]:
     }
 
 
+# Over SSH both are in make test.
+@pytest.mark.thorough
 def test_a_good_candidate_goes_to_the_canary_and_then_in_waves_to_all(five: Ground) -> None:
     archive = five.release(GOOD)
     before = rest(five)
@@ -71,6 +71,7 @@ def test_a_good_candidate_goes_to_the_canary_and_then_in_waves_to_all(five: Grou
     assert [again.count(name, "changed") for name in five.nodes] == [0] * 5
 
 
+@pytest.mark.thorough
 def test_a_bad_candidate_is_caught_on_the_canary_and_the_rest_is_byte_for_byte_the_same(
     five: Ground,
 ) -> None:

@@ -12,7 +12,6 @@ import pty
 import re
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -22,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.helpers import CHECKOUT, Play
+from tests.integration.helpers import CHECKOUT, USUAL_PYTHON, Play
 from tests.integration.modules.soaking import ROLLOUT, lines, samplers, until
 from tests.simulator import fleet
 
@@ -81,7 +80,7 @@ class Stage:
         play = {"hosts": "all", "gather_facts": False, "tasks": tasks}
         (self.place / "book.yml").write_text(json.dumps([play]))
         hosts = {name: {"root": str(node.root), "url": node.url} for name, node in self.nodes.items()}
-        shared_vars = {"ansible_connection": "flaky", "ansible_python_interpreter": sys.executable}
+        shared_vars = {"ansible_connection": "flaky", "ansible_python_interpreter": USUAL_PYTHON}
         inventory = {"all": {"hosts": hosts, "vars": shared_vars}}
         (self.place / "hosts.json").write_text(json.dumps(inventory))
         plugins = self.place / "connection_plugins"

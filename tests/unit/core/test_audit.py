@@ -358,6 +358,7 @@ def fill(path: Path, count: int) -> int:
     return (count + 2) // 3
 
 
+@pytest.mark.one_python
 def test_100_000_events_take_seconds_little_memory_and_never_hold_the_station(path: Path) -> None:
     failures = fill(path, 120_000)
     writer = Writer(path)

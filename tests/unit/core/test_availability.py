@@ -198,6 +198,7 @@ def test_there_may_be_a_thousand_maintenance_windows() -> None:
         Objective(maintenance=windows)
 
 
+@pytest.mark.one_python
 def test_a_month_of_samples_each_ten_seconds_takes_seconds() -> None:
     count = 30 * 8640
     samples = (

@@ -256,6 +256,7 @@ def state_of(station: fleet.Node) -> str:
     return {"EMERGENCY": "on", "RUNNING": "off"}[json.loads(answer)["state"]]
 
 
+@pytest.mark.one_python
 def test_two_operators_at_once_always_end_in_the_state_asked_for_last(tmp_path: Path) -> None:
     log, state, orders = tmp_path / "log", "off", set()
     with (

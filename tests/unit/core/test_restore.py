@@ -100,6 +100,7 @@ def test_an_intent_that_names_other_files_is_refused(node: Node) -> None:
     assert "may not move" in warned.warnings[0]
 
 
+@pytest.mark.one_python
 def test_no_commit_is_lost_between_keeping_the_present_state_and_restoring(node: Node) -> None:
     first = backup.back_up(node, backup.Request(encrypt=False)).facts["backup"]["id"]
     command = [sys.executable, "-c", _WRITER, str(node.state_db)]

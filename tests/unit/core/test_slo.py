@@ -186,6 +186,7 @@ def test_a_request_that_makes_no_sense_is_refused() -> None:
             slo.Request(**wrong)  # type: ignore[arg-type]  # one of them at a time
 
 
+@pytest.mark.one_python
 def test_a_month_of_samples_each_minute_is_read_in_seconds(tmp_path: Path) -> None:
     node = Node.at(tmp_path)
     folder = availability_store.folder_of(node)

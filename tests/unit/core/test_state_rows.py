@@ -188,6 +188,7 @@ def test_every_event_that_cannot_be_read_is_counted(empty: Path) -> None:
     assert found.malformed == len(bad)
 
 
+@pytest.mark.one_python
 def test_a_hundred_thousand_events_are_read_quickly_in_short_statements(
     empty: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

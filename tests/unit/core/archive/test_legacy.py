@@ -104,6 +104,7 @@ def test_a_key_that_fits_is_told_from_its_first_block(archive: bytes) -> None:
     assert not legacy.may_open(archive[:31], KEY, PATH)
 
 
+@pytest.mark.one_python
 def test_every_wrong_key_is_refused(archive: bytes) -> None:
     for number in range(300):
         wrong = Passphrase(SECRET[:-3] + b"%03d" % number)
@@ -112,6 +113,7 @@ def test_every_wrong_key_is_refused(archive: bytes) -> None:
             decompress(archive, wrong)
 
 
+@pytest.mark.one_python
 def test_an_archive_that_is_cut_off_is_refused_at_every_length(archive: bytes) -> None:
     assert decompress(archive) == gzip.decompress(PLAIN)
     for length in range(len(archive)):
@@ -119,6 +121,7 @@ def test_an_archive_that_is_cut_off_is_refused_at_every_length(archive: bytes) -
             decompress(archive[:length])
 
 
+@pytest.mark.one_python
 def test_a_flipped_bit_never_gives_what_looks_good(archive: bytes) -> None:
     for position in range(len(archive)):
         changed = bytearray(archive)

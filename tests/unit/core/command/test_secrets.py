@@ -52,6 +52,7 @@ def test_the_environment_of_a_service_comes_before_the_configured_file(
     assert (named.code, named.json()["error"]["path"]) == (2, f"{tmp_path}/other")
 
 
+@pytest.mark.one_python
 @pytest.mark.parametrize(
     "words", [["emergency-on"], ["emergency-off"], ["reload-owner-card"], ["slo-sample"]]
 )
@@ -69,6 +70,7 @@ def test_secrets_are_never_printed(
             assert SECRET not in done.out + done.err
 
 
+@pytest.mark.one_python
 def test_keys_are_never_printed(installed: Installed, config: Path, node: Node) -> None:
     said = []
     for words in (["key-ensure"], ["key-rotate", "--rewrap"], ["keys"], ["backup", "--force"], ["key-prune"]):
