@@ -27,8 +27,7 @@ from tests.simulator import clock, content, database
 
 from .conftest import another, ask
 
-NOW = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
-DAY = timedelta(days=1)
+NOW, DAY = datetime(2026, 11, 24, 12, tzinfo=timezone.utc), timedelta(days=1)
 ALL = audit.Query(since=datetime(1, 1, 2, tzinfo=timezone.utc), failures_only=False, limit=audit.MAX_LIMIT)
 
 
