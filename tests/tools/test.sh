@@ -20,8 +20,10 @@ run() { # PHASE COMMAND...
 }
 
 mkdir -p "$logs"
-setsid nice -n 19 "$tools/sanity.sh" >"$logs/sanity.log" 2>&1 &
+set -m # a process group of its own; a session of its own would get as much of the processors as all others
+nice -n 19 "$tools/sanity.sh" >"$logs/sanity.log" 2>&1 </dev/null &
 sanity=$!
+set +m
 # Nothing goes on when this run is over or interrupted.
 trap 'kill -- "-$sanity" 2>/dev/null || true' EXIT
 

@@ -29,6 +29,15 @@ from .installed import Installed
 ENDS = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGHUP: 129}
 
 
+@pytest.fixture(autouse=True)
+def nothing_ignored() -> Iterator[None]:
+    """A test run in the background, or under nohup, passes on what it ignores itself."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @contextmanager
 def locked(node: Node) -> Iterator[None]:
     """Hold the node's lock."""
