@@ -49,6 +49,17 @@ class Keys:
         """The node's keys; see :func:`keyring.read` for what it raises."""
         return self._ring or keyring.read(self._node)
 
+    def renewed(self) -> bool:
+        """Read the node's keyring once more; whether it holds a key that it did not hold before.
+
+        Who reads without the node's lock may meet an archive that was rewrapped for a key younger than that.
+        """
+        if self._ring is not None:
+            return False
+        before = {key.id for key in self.keyring.keys}
+        del self.keyring
+        return not before.issuperset(key.id for key in self.keyring.keys)
+
     @cached_property
     def brought(self) -> list[Identity]:
         """The identities of the file that was named; none without one."""
@@ -155,13 +166,15 @@ def read_archive(backup: Backup, keys: Keys, keep: Keep | None = None) -> Proof:
 
 def _read_encrypted(backup: Backup, keys: Keys, most: int, keep: Keep | None) -> Proof:
     with _opened(backup.archive) as file:
-        source = _Hashed(file)
-        try:
+        source, reader = _Hashed(file), None
+        with suppress(NoMatch):
             reader = Reader(source, keys.identities, backup.archive)
-        except NoMatch:
-            raise keys.missing(backup) from None
-        contents = read(backup.compression, iter(reader), backup.archive, most, keep)
-    return Proof(contents, source.hexdigest(), source.size)
+        if reader is not None:
+            contents = read(backup.compression, iter(reader), backup.archive, most, keep)
+            return Proof(contents, source.hexdigest(), source.size)
+    if not keys.renewed():
+        raise keys.missing(backup)
+    return _read_encrypted(backup, keys, most, keep)
 
 
 def _read_legacy(backup: Backup, keys: Keys, most: int, keep: Keep | None) -> Proof:

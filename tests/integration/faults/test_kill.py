@@ -55,7 +55,7 @@ def remove_database(root: Path) -> None:
     ("journal", "damage", "then"),
     [
         ("delete", damage_nothing, "restore"),
-        ("delete", damage_nothing, "backup"),
+        pytest.param("delete", damage_nothing, "backup", marks=pytest.mark.thorough),
         ("wal", damage_nothing, "backup"),
         ("delete", damage_header, "restore"),
         ("delete", remove_database, "backup"),

@@ -119,12 +119,12 @@ def test_info_changes_nothing(station: fleet.Node) -> None:
 
 
 def test_a_healthy_node_passes(station: fleet.Node) -> None:
-    good(soak(station, warmup=1.0))
+    good(soak(station, warmup=2.0))
     assert over(station)["code"] == "time_over"
     found = good(info(station))
     assert (found["verdict"]["result"], found["verdict"]["reasons"]) == ("PASS", [])
     assert found["soak"]["samples"] + found["soak"]["warmup_samples"] == lines(station)
-    assert found["soak"]["warmup_samples"] in (1, 2)  # it may come up too late for the first tick
+    assert 1 <= found["soak"]["warmup_samples"] <= 4  # it may come up too late for the first ticks
     assert found["soak"]["coverage"] > 0.3
     assert found["verdict"]["cycles"] >= 2
     assert summary(station)["verdict"] == "PASS"

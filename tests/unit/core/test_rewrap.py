@@ -277,6 +277,19 @@ def test_an_archive_that_no_key_opens_is_left_as_it_is(node: Node) -> None:
     assert "no key opens it" in done.why
 
 
+@pytest.mark.parametrize("rekey", [False, True], ids=["rewrap", "rekey"])
+def test_who_read_the_keyring_before_a_rotation_opens_what_it_rewrapped(
+    node: Node, clock: Clock, rekey: bool
+) -> None:
+    """A verify takes no lock, so a rotation may come between its look at the keys and at the archive."""
+    made, keys = new_backup(node), Keys(node)
+    contents = read_archive(made, keys).contents
+    clock.forward(days=1)
+    new_key(node)
+    assert renew(node, made, (), rekey=rekey).state == "renewed"
+    assert read_archive(made, keys).contents == contents
+
+
 def test_what_was_not_written_as_it_should_be_never_takes_the_archives_place(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
