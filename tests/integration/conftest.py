@@ -17,23 +17,19 @@ from tests.simulator import database, fleet
 # Its assertions tell what they compared, as those of a test's own file do.
 pytest.register_assert_rewrite("tests.integration.rollout_cases")
 
-# The playbooks (of rollouts the turns, which run every task) but for those of lost hosts and killed runs, and
-# of some modules the tests in four steps and those of what -vvv says; the rollouts' own are in every turn.
-BOTH_CORES = re.compile(
-    r"/playbooks/test_(?!rollout_(?!turns)|soak_wait)"
-    r"(?!.*(goes_past|killed|not_for_the_new|later_host|two_bastions|of_many))"
-    r"|/modules/test_(backup|restore|release|keys|owner_card).*::test_(check_|\w*_checks_|\w*says?_a_secret)"
+# Of some modules the tests in four steps and those of what -vvv says. Of the playbooks what is marked fleet_too;
+# over SSH the oldest core has rollouts, and whatever is broken off.
+OLDEST_TOO = re.compile(
+    r"/modules/test_(backup|restore|release|keys|owner_card).*::test_(check_|\w*_checks_|\w*says?_a_secret)"
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what runs on the oldest ansible-core too: of the journal modes, which it does not know, one."""
+    """Mark what runs on the oldest ansible-core: of the journal modes, which it does not know, one."""
     for item in items:
-        thorough = "thorough" in item.keywords
-        if not thorough and BOTH_CORES.search(item.nodeid) and "[wal" not in item.nodeid:
+        chosen = "fleet_too" in item.keywords or OLDEST_TOO.search(item.nodeid)
+        if chosen and "[wal" not in item.nodeid:
             item.add_marker("both_cores")
-        elif not thorough and "fleet_too" in item.keywords:
-            raise pytest.UsageError(f"{item.nodeid} is marked fleet_too and would run nowhere")
     # The longest first: at the end no process has to wait for another one's.
     items.sort(key=lambda item: ("/test_rollout_" not in item.nodeid, "/playbooks/" not in item.nodeid))
 

@@ -31,8 +31,8 @@ for core in ${CORES:-newest oldest}; do
     *) die "CORES may hold newest and oldest, not $core" ;;
   esac
   step "integration tests: ansible-core $(core_version "$env/bin/python"), $("$env/bin/python" --version)"
-  # What depends on ansible-core runs on both: playbooks, and what modules take and return. The rest is the
-  # engine's, which knows no Ansible: once is enough.
+  # What modules take and return depends on ansible-core, so it runs on both; a playbook's test on one of them, and
+  # in make thorough on both. The rest is the engine's, which knows no Ansible: once is enough.
   [ "$core" = newest ] && chosen=(-m "not thorough and not fleet_too") || chosen=(-m "both_cores and not thorough")
   [ -z "${MARKED:-}" ] || chosen=(-m "$MARKED")
   # Four at once: on two cores that leaves no processor idle, and more only makes each of them slower.
