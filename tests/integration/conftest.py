@@ -17,8 +17,8 @@ from tests.simulator import database, fleet
 # Its assertions tell what they compared, as those of a test's own file do.
 pytest.register_assert_rewrite("tests.integration.rollout_cases")
 
-# Of some modules the tests in four steps and those of what -vvv says. Of the playbooks what is marked fleet_too;
-# over SSH the oldest core has rollouts, and whatever is broken off.
+# Of some modules the tests in four steps and those of what -vvv says. Of the playbooks, what is marked
+# fleet_too; over SSH the oldest core has rollouts, and whatever is broken off.
 OLDEST_TOO = re.compile(
     r"/modules/test_(backup|restore|release|keys|owner_card).*::test_(check_|\w*_checks_|\w*says?_a_secret)"
 )
