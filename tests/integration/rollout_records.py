@@ -27,6 +27,8 @@ SHORT: dict[str, Any] = {
     "vvtv_ready_secs": 30,
     "vvtv_guard_margin_minutes": 2,
 }
+#: Of many nodes on two processors: a sampler that waits its turn must not miss its ticks.
+CALM_SOAK = {"vvtv_canary_soak_hours": 30 / 3600, "vvtv_canary_soak_interval_secs": 6}
 #: What goes on changing by itself: the database, and the simulator's own files.
 ALIVE = ("runtime/state", "runtime/sim")
 #: What a baseline host gets: a sampler's folder, and the lock of whoever starts and asks it.

@@ -13,20 +13,15 @@ from tests.fleet import check
 from tests.fleet import fleet as fleets
 from tests.integration.controllers import done
 from tests.integration.helpers import Play
-from tests.integration.rollout_records import ROLLOUT
+from tests.integration.rollout_records import CALM_SOAK, ROLLOUT
 from tests.simulator.release import Release
 
 from .rollout_fleet import FORMER, RolloutFleet, rollouts
 
 #: So many stations take their time on a machine with two processors.
 LONG_SECONDS = 1800.0
-#: There a guard must outlast a wave of fifteen, and a sampler that waits its turn must not miss its ticks.
-PATIENT = {
-    "vvtv_guard_margin_minutes": 60,
-    "vvtv_ready_secs": 120,
-    "vvtv_canary_soak_hours": 30 / 3600,
-    "vvtv_canary_soak_interval_secs": 6,
-}
+#: There a guard must outlast a wave of fifteen.
+PATIENT = {"vvtv_guard_margin_minutes": 60, "vvtv_ready_secs": 120, **CALM_SOAK}
 #: A station that is starved takes a sample when it can; the length of the soak is not what is tested.
 CALM = ("--commit-interval", "1", "--sample-every", "2")
 

@@ -16,6 +16,7 @@ import pytest
 
 from tests.integration.controllers import done, until
 from tests.integration.helpers import sha256sum
+from tests.integration.rollout_records import CALM_SOAK
 from tests.simulator import fleet
 from tests.simulator.control import wait_for
 
@@ -34,7 +35,8 @@ def test_twenty_nodes_get_an_owner_card_in_waves(tmp_path: Path) -> None:
         card = tmp_path / "card.yaml"
         former = field.nodes["node01"].owner_card.read_text()
         card.write_text(former.replace("buffer_target_minutes: 120", "buffer_target_minutes: 121"))
-        with field.playing("rollout", vvtv_card=card, vvtv_canary_auto_promote=True) as running:
+        wanted = {"vvtv_card": card, "vvtv_canary_auto_promote": True, **CALM_SOAK}
+        with field.playing("rollout", **wanted) as running:
             done(running.finish(LONG_SECONDS))
         assert {sha256sum(node.owner_card) for node in field.nodes.values()} == {sha256sum(card)}
         assert [len(wave) for wave in field.store().plan["waves"]] == [1, 3, 15]
