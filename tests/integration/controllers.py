@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Callable
@@ -103,6 +103,47 @@ def variables(**wanted: Any) -> tuple[str, ...]:
     return ("-e", json.dumps(plain))
 
 
+@contextmanager
+def started(
+    words: Sequence[str], output: Path, place: Path | None, settings: Mapping[str, str]
+) -> Iterator[Playing]:
+    """Run one of Ansible's programs beside the block; at the block's end it is over, by force if need be.
+
+    ``place`` is a folder whose programs come before those of the tests' own path, ``settings`` are variables
+    beside those that every run gets. Of the tests' own it keeps only where collections are.
+    """
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name == "ANSIBLE_COLLECTIONS_PATH" or not name.startswith("ANSIBLE_")
+    }
+    environment |= {
+        "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+        "LC_ALL": "C.UTF-8",
+        **settings,
+    }
+    if place is not None:
+        environment["PATH"] = f"{place}:{environment['PATH']}"
+    with output.open("wb") as out:
+        process = subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            cwd=output.parent,
+            start_new_session=True,
+        )
+    running = Playing(process, output)
+    try:
+        yield running
+    finally:
+        if not running.over:
+            running.kill()
+
+
 class Controller:
     """A machine that operates nodes: it has inventories, an Ansible home, and variables for every run."""
 
@@ -125,31 +166,11 @@ class Controller:
     def playing(self, name: str, *options: str, **wanted: Any) -> Iterator[Playing]:
         """Run a playbook beside the block; at the block's end it is over, by force if need be."""
         self._runs += 1
-        output = self.home / f"output-{self._runs}-{name}"
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
-        environment |= {
-            "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
-            "ANSIBLE_HOME": str(self.home / "ansible"),
-            "ANSIBLE_NOCOLOR": "1",
-            "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
-            "ANSIBLE_SHOW_CUSTOM_STATS": "1",
-        }
-        if self.place is not None:
-            environment["PATH"] = f"{self.place}:{environment['PATH']}"
         words = [*self._inventories, f"vvtv.runbook.{name}", *variables(**{**self.given, **wanted}), *options]
-        with output.open("wb") as out:
-            process = subprocess.Popen(
-                [self.place / "ansible-playbook" if self.place else "ansible-playbook", *words],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                cwd=self.home,
-                start_new_session=True,
-            )
-        running = Playing(process, output)
-        try:
+        with started(
+            ["ansible-playbook", *words],
+            self.home / f"output-{self._runs}-{name}",
+            self.place,
+            {"ANSIBLE_HOME": str(self.home / "ansible"), "ANSIBLE_SHOW_CUSTOM_STATS": "1"},
+        ) as running:
             yield running
-        finally:
-            if not running.over:
-                running.kill()

@@ -16,12 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.integration import forked
+from tests import forked
 
-CHECKOUT = forked.CHECKOUT
-MODULES = forked.MODULES
+CHECKOUT = Path(__file__).resolve().parents[2]
+COLLECTIONS = CHECKOUT / "build/collections"
+MODULES = "ansible_collections.vvtv.runbook.plugins.modules"
 #: What most simulated nodes run their modules on.
 USUAL_PYTHON = os.environ.get("VVTV_TEST_USUAL_PYTHON", sys.executable)
+
+forked.preload("tests.integration.preloaded")
 
 
 def module(called: str, /, check: bool = False, python: str | None = None, **params: Any) -> dict[str, Any]:
@@ -32,7 +35,7 @@ def module(called: str, /, check: bool = False, python: str | None = None, **par
     """
     params = {key: str(value) if isinstance(value, Path) else value for key, value in params.items()}
     arguments = {"ANSIBLE_MODULE_ARGS": {**params, "_ansible_check_mode": check, "_ansible_diff": True}}
-    done = _with(python, called, arguments) if python else forked.run(called, arguments)
+    done = _with(python, called, json.dumps(arguments)) if python else _forked(called, json.dumps(arguments))
     assert done.stdout.strip(), f"{called} printed nothing: {done.stderr}"
     result: dict[str, Any] = json.loads(done.stdout)
     assert bool(result.get("failed")) == bool(done.returncode), done.stdout + done.stderr
@@ -42,14 +45,18 @@ def module(called: str, /, check: bool = False, python: str | None = None, **par
     return result
 
 
-def _with(python: str, called: str, arguments: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+def _forked(called: str, arguments: str) -> subprocess.CompletedProcess[str]:
+    return forked.run(f"{MODULES}.{called}", "main", [arguments], os.environ)
+
+
+def _with(python: str, called: str, arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [python, "-m", f"{MODULES}.{called}", json.dumps(arguments)],
+        [python, "-m", f"{MODULES}.{called}", arguments],
         capture_output=True,
         text=True,
         check=False,
         cwd="/",
-        env={**os.environ, "PYTHONPATH": str(forked.COLLECTIONS)},
+        env={**os.environ, "PYTHONPATH": str(COLLECTIONS)},
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-from tests.integration.forked import CHECKOUT, COLLECTIONS, MODULES
+from tests.integration.helpers import CHECKOUT, COLLECTIONS, MODULES
 
 sys.path.insert(0, str(COLLECTIONS))
 for found in sorted((CHECKOUT / "plugins/modules").glob("[!_]*.py")):

@@ -17,6 +17,8 @@ from typing import Any
 
 #: The rollout of every run that names no other.
 ROLLOUT = "20260131T120000Z-test"
+#: The release that a fleet runs before a rollout.
+FORMER = "1.0.0"
 #: Seconds instead of hours: a soak of five samples after a short warm-up, polled so that it costs little.
 SHORT: dict[str, Any] = {
     "vvtv_rollout_id": ROLLOUT,
@@ -29,6 +31,8 @@ SHORT: dict[str, Any] = {
 }
 #: Of many nodes on two processors: a sampler that waits its turn must not miss its ticks.
 CALM_SOAK = {"vvtv_canary_soak_hours": 30 / 3600, "vvtv_canary_soak_interval_secs": 6}
+#: The longest that a run for twenty nodes takes there, over SSH too.
+TWENTY_SECONDS = 1800.0
 #: What goes on changing by itself: the database, and the simulator's own files.
 ALIVE = ("runtime/state", "runtime/sim")
 #: What a baseline host gets: a sampler's folder, and the lock of whoever starts and asks it.

@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from datetime import datetime
@@ -17,7 +15,7 @@ from pathlib import Path
 from tests.fleet.fleet import Fleet
 from tests.fleet.host import run
 from tests.fleet.layout import CHECKOUT
-from tests.integration.controllers import Playing
+from tests.integration.controllers import Playing, started
 from tests.integration.helpers import Play
 
 CORES = {"newest": CHECKOUT / ".venv", "oldest": CHECKOUT / "build" / "venv-oldest"}
@@ -65,38 +63,9 @@ class Bastion:
     def _running(self, program: str, *words: str) -> Iterator[Playing]:
         self._runs += 1
         output = self._home / f"output-{self._runs}"
-        # tests/tools/fleet.sh names a copy of the checkout there, which nobody edits meanwhile.
-        settings = ("ANSIBLE_COLLECTIONS_PATH",)
-        environment = {
-            name: value
-            for name, value in os.environ.items()
-            if name in settings or not name.startswith("ANSIBLE_")
-        }
-        environment |= {
-            "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
-            "ANSIBLE_HOME": str(self._home),
-            "ANSIBLE_LOG_PATH": str(self.log),
-            "ANSIBLE_NOCOLOR": "1",
-            "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
-            "LC_ALL": "C.UTF-8",
-            "PATH": f"{self._place}:{os.environ['PATH']}",
-        }
-        with output.open("wb") as out:
-            process = subprocess.Popen(
-                [str(self._place / program), *self._options, *words],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                cwd=CHECKOUT,
-                start_new_session=True,
-            )
-        running = Playing(process, output)
-        try:
+        settings = {"ANSIBLE_HOME": str(self._home), "ANSIBLE_LOG_PATH": str(self.log)}
+        with started([program, *self._options, *words], output, self._place, settings) as running:
             yield running
-        finally:
-            if not running.over:
-                running.kill()
 
     def ended(self, host: str, task: str) -> datetime:
         """When a host's result of the newest task whose name holds ``task`` arrived."""

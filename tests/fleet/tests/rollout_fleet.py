@@ -20,13 +20,12 @@ from tests.fleet.node import Node
 from tests.integration import controllers
 from tests.integration.controllers import FAILED, UNREACHABLE, Controller, done, until
 from tests.integration.helpers import Play
-from tests.integration.rollout_records import ROLLOUT, SHORT, WATCHED, Kept, Store, fingerprint
+from tests.integration.rollout_records import FORMER, ROLLOUT, SHORT, WATCHED, Kept, Store, fingerprint
 from tests.simulator.faults import FaultValue
 from tests.simulator.release import Release
 
 from .bastion import CORES
 
-FORMER = "1.0.0"
 #: Variables by which a host that answers no more is found out within some six seconds.
 LOST_SOON: dict[str, Any] = {
     "ansible_ssh_args": "-C -o ControlMaster=auto -o ControlPersist=60s"

@@ -13,13 +13,11 @@ from tests.fleet import check
 from tests.fleet import fleet as fleets
 from tests.integration.controllers import done
 from tests.integration.helpers import Play
-from tests.integration.rollout_records import CALM_SOAK, ROLLOUT
+from tests.integration.rollout_records import CALM_SOAK, FORMER, ROLLOUT, TWENTY_SECONDS
 from tests.simulator.release import Release
 
-from .rollout_fleet import FORMER, RolloutFleet, rollouts
+from .rollout_fleet import RolloutFleet, rollouts
 
-#: So many stations take their time on a machine with two processors.
-LONG_SECONDS = 1800.0
 #: There a guard must outlast a wave of fifteen.
 PATIENT = {"vvtv_guard_margin_minutes": 60, "vvtv_ready_secs": 120, **CALM_SOAK}
 #: A station that is starved takes a sample when it can; the length of the soak is not what is tested.
@@ -28,7 +26,7 @@ CALM = ("--commit-interval", "1", "--sample-every", "2")
 
 def play(field: RolloutFleet, name: str, **wanted: Any) -> Play:
     with field.playing(name, **wanted) as running:
-        return running.finish(LONG_SECONDS)
+        return running.finish(TWENTY_SECONDS)
 
 
 @pytest.mark.thorough

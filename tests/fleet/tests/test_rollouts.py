@@ -16,10 +16,10 @@ import pytest
 from tests.fleet import check, station
 from tests.fleet import fleet as fleets
 from tests.integration.controllers import done, until
-from tests.integration.rollout_records import assert_same
+from tests.integration.rollout_records import FORMER, assert_same
 from tests.simulator.release import Phase, Release
 
-from .rollout_fleet import FORMER, RolloutFleet, rollouts
+from .rollout_fleet import RolloutFleet, rollouts
 
 SICK = {"qa": 0.4}
 #: A guard that fires soon after the soak should have ended.

@@ -15,10 +15,10 @@ import pytest
 from tests.fleet import check, station
 from tests.fleet import fleet as fleets
 from tests.integration.controllers import done
-from tests.integration.rollout_records import assert_same
+from tests.integration.rollout_records import FORMER, assert_same
 from tests.simulator.release import Phase, Release
 
-from .rollout_fleet import FORMER, LOST_SOON, RolloutFleet, refused, rollouts
+from .rollout_fleet import LOST_SOON, RolloutFleet, refused, rollouts
 
 pytestmark = pytest.mark.thorough
 

@@ -18,10 +18,10 @@ import pytest
 from tests.fleet import check, station
 from tests.fleet import fleet as fleets
 from tests.integration.controllers import UNREACHABLE, done, until
-from tests.integration.rollout_records import assert_same, lines
+from tests.integration.rollout_records import FORMER, assert_same, lines
 from tests.simulator.release import Release
 
-from .rollout_fleet import FORMER, LOST_SOON, RolloutFleet, one_rollout, refused, rollouts
+from .rollout_fleet import LOST_SOON, RolloutFleet, one_rollout, refused, rollouts
 
 pytestmark = pytest.mark.thorough
 

@@ -16,14 +16,11 @@ from typing import Any
 
 from tests.integration.controllers import Controller
 from tests.integration.helpers import USUAL_PYTHON, sqlite3
-from tests.integration.rollout_records import ROLLOUT, SHORT, Kept, Store, fingerprint
+from tests.integration.rollout_records import FORMER, ROLLOUT, SHORT, Kept, Store, fingerprint
 from tests.simulator import fleet, releases
 from tests.simulator.control import wait_for
 from tests.simulator.faults import FaultValue
 from tests.simulator.release import Release
-
-#: What every node runs before a rollout, put there by hand.
-FORMER = "1.0.0"
 
 
 class Ground(Controller):

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration.rollout_cases import RolloutCases
+from tests.integration.rollout_records import FORMER
 
-from .rollout_ground import FORMER, Ground, ground
+from .rollout_ground import Ground, ground
 
 # In make test they run over SSH.
 pytestmark = pytest.mark.thorough

@@ -16,14 +16,11 @@ import pytest
 
 from tests.integration.controllers import done, until
 from tests.integration.helpers import sha256sum
-from tests.integration.rollout_records import CALM_SOAK
+from tests.integration.rollout_records import CALM_SOAK, FORMER, TWENTY_SECONDS
 from tests.simulator import fleet
 from tests.simulator.control import wait_for
 
-from .rollout_ground import FORMER, ground
-
-#: So many stations take their time on a machine with two processors.
-LONG_SECONDS = 900.0
+from .rollout_ground import ground
 
 
 @pytest.mark.thorough
@@ -37,7 +34,7 @@ def test_twenty_nodes_get_an_owner_card_in_waves(tmp_path: Path) -> None:
         card.write_text(former.replace("buffer_target_minutes: 120", "buffer_target_minutes: 121"))
         wanted = {"vvtv_card": card, "vvtv_canary_auto_promote": True, **CALM_SOAK}
         with field.playing("rollout", **wanted) as running:
-            done(running.finish(LONG_SECONDS))
+            done(running.finish(TWENTY_SECONDS))
         assert {sha256sum(node.owner_card) for node in field.nodes.values()} == {sha256sum(card)}
         assert [len(wave) for wave in field.store().plan["waves"]] == [1, 3, 15]
         assert field.store().last() == dict.fromkeys(field.nodes, "PROMOTED")

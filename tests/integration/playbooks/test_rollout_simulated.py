@@ -15,9 +15,9 @@ import pytest
 
 from tests.integration.controllers import done, refused, until
 from tests.integration.rollout_cases import GOOD
-from tests.integration.rollout_records import ROLLOUT
+from tests.integration.rollout_records import FORMER, ROLLOUT
 
-from .rollout_ground import FORMER, Ground, ground
+from .rollout_ground import Ground, ground
 
 
 @pytest.fixture

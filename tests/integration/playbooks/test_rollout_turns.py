@@ -14,10 +14,10 @@ import pytest
 
 from tests.integration.controllers import done
 from tests.integration.helpers import sha256sum
-from tests.integration.rollout_records import WATCHED, assert_same
+from tests.integration.rollout_records import FORMER, WATCHED, assert_same
 from tests.simulator.release import Phase, Release
 
-from .rollout_ground import FORMER, Ground, ground
+from .rollout_ground import Ground, ground
 
 GOOD, BAD = Release("2.0.0"), Release("2.1.0", (Phase(3, {"qa": 0.4}),))
 

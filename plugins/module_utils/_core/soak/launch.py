@@ -151,7 +151,7 @@ def _detach(command: list[str], owner: files.Owner) -> None:
             env=_environment(),
             start_new_session=True,
             check=False,
-            **other,  # type: ignore[call-overload]
+            **other,  # type: ignore[call-overload] # mypy cannot tell which keys are there
         )
     if done.returncode:
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["nothing"]

@@ -13,13 +13,19 @@ import pytest
 from ansible_collections.vvtv.runbook.plugins.module_utils._core.node import Node
 
 from ..nodes import make_node
-from .installed import Installed, install
+from .installed import Command, Installed, install
 
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """A copy of the command that every test runs."""
+    """A copy of the command that every test of the launcher runs."""
     return install(tmp_path_factory.mktemp("installed"))
+
+
+@pytest.fixture(scope="session")
+def command() -> Command:
+    """The command for tests of what it says and does."""
+    return Command()
 
 
 @pytest.fixture

@@ -17,11 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.vvtv.runbook.plugins.module_utils import _core
+from tests import forked
 
 CHECKOUT = Path(__file__).resolve().parents[4]
 LAUNCHER = CHECKOUT / "roles/node/files/vvtv-runbook"
 LIB = "/usr/local/lib/vvtv-runbook"
 PYTHON = "/usr/bin/python3"
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+MAIN = f"{_core.__name__}.command.main"
+
+forked.preload(MAIN)
 
 
 @dataclass(frozen=True)
@@ -33,13 +38,14 @@ class Done:
     err: str
 
     def json(self) -> dict[str, Any]:
-        """Return the one object on standard output, as Python's own tool reads it too."""
+        """Return the one object on standard output, which must hold nothing that is not JSON."""
         assert self.out.count("\n") == 1, self.out
-        subprocess.run(
-            [sys.executable, "-m", "json.tool"], input=self.out, text=True, check=True, capture_output=True
-        )
-        found: dict[str, Any] = json.loads(self.out)
+        found: dict[str, Any] = json.loads(self.out, parse_constant=_no_json)
         return found
+
+
+def _no_json(constant: str) -> None:
+    raise AssertionError(f"{constant} is Python's, not JSON")
 
 
 @dataclass(frozen=True)
@@ -62,22 +68,43 @@ class Installed:
         self,
         *words: Any,
         env: Mapping[str, str] | None = None,
-        given: str | None = None,
         cwd: Path | None = None,
     ) -> Done:
         """Run it with nothing in its environment but ``env``."""
         done = subprocess.run(
             [str(self.program), *map(str, words)],
             env=dict(env or {}),
-            input=given,
-            stdin=subprocess.DEVNULL if given is None else None,
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             check=False,
             cwd=cwd or "/",
         )
-        assert "Traceback" not in done.stdout + done.stderr, done.stderr
-        return Done(done.returncode, done.stdout, done.stderr)
+        return _done(done)
+
+
+@dataclass(frozen=True)
+class Command:
+    """The command without its launcher, in a process that need not read the engine first.
+
+    What it says and does is the same; that it is started as it should be is tested with :class:`Installed`.
+    """
+
+    def __call__(
+        self,
+        *words: Any,
+        env: Mapping[str, str] | None = None,
+        given: str = "",
+        cwd: Path | None = None,
+    ) -> Done:
+        """Run it with nothing in its environment but ``env``, and the path that the launcher sets."""
+        known = {**(env or {}), "PATH": PATH}
+        return _done(forked.run(MAIN, "run", [*map(str, words)], known, str(cwd or "/"), given))
+
+
+def _done(done: subprocess.CompletedProcess[str]) -> Done:
+    assert "Traceback" not in done.stdout + done.stderr, done.stderr
+    return Done(done.returncode, done.stdout, done.stderr)
 
 
 def install(folder: Path) -> Installed:
@@ -88,6 +115,7 @@ def install(folder: Path) -> Installed:
     text = LAUNCHER.read_text()
     assert text.count(LIB) == 1
     assert text.count(PYTHON) == 1
+    assert f"PATH={PATH}\n" in text
     program = folder / "bin/vvtv-runbook"
     program.parent.mkdir()
     program.write_text(text.replace(LIB, str(folder / "lib")).replace(PYTHON, sys.executable))

@@ -19,7 +19,7 @@ from tests.integration.stock import unpack
 from tests.simulator import auth, fleet
 
 from ..nodes import make_node
-from .installed import CHECKOUT, Installed
+from .installed import CHECKOUT, Command, Installed
 
 TOKEN, SECRET = "token-marker-T1", "secret-marker-S2"
 
@@ -130,7 +130,7 @@ def test_somebody_who_is_not_root_can_operate_his_own_node(installed: Installed,
         assert {path.stat().st_uid for path in own.root.rglob("*")} == {user}
 
 
-def test_every_verb_on_a_running_station(installed: Installed, tmp_path: Path) -> None:
+def test_every_verb_on_a_running_station(installed: Installed, command: Command, tmp_path: Path) -> None:
     """The whole runbook, once, with readers that are not ours; on each Python that runs these tests."""
     known = auth.Credentials(TOKEN, SECRET)
     secrets = tmp_path / "control.env"
@@ -143,7 +143,7 @@ def test_every_verb_on_a_running_station(installed: Installed, tmp_path: Path) -
 
         def run(*words: str, code: int = 0) -> dict[str, object]:
             told = installed(*words, "--config", config)
-            done = installed(*words, "--config", config, "--json") if "--yes" not in words else told
+            done = command(*words, "--config", config, "--json") if "--yes" not in words else told
             said.extend((told.out, told.err, done.out, done.err))
             assert told.code == code, (words, told.out, told.err)
             return done.json() if "--yes" not in words else {}

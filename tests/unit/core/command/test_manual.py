@@ -25,7 +25,7 @@ from ansible_collections.vvtv.runbook.plugins.module_utils._core.command.verb im
 from ansible_collections.vvtv.runbook.plugins.module_utils._core.command.version import VERSION
 from ansible_collections.vvtv.runbook.plugins.module_utils._core.soak import control
 
-from .installed import CHECKOUT, Installed
+from .installed import CHECKOUT, Command
 from .test_settings import said
 
 RUNBOOK = {
@@ -144,13 +144,13 @@ def test_no_line_is_too_wide(words: list[str], monkeypatch: pytest.MonkeyPatch) 
     assert max(map(len, help_of(*words).splitlines())) <= 100
 
 
-def test_help_and_version_are_printed_and_end_with_0(installed: Installed) -> None:
+def test_help_and_version_are_printed_and_end_with_0(command: Command) -> None:
     for words in (["--help"], ["backup", "-h"], ["--version"], ["version"]):
-        done = installed(*words)
+        done = command(*words)
         assert (done.code, done.err) == (0, "")
         assert done.out
-    assert installed("--version").out == f"vvtv-runbook {VERSION}\n"
-    assert installed("version", "--json").json()["version"] == VERSION
+    assert command("--version").out == f"vvtv-runbook {VERSION}\n"
+    assert command("version", "--json").json()["version"] == VERSION
 
 
 def test_the_version_is_the_collections() -> None:

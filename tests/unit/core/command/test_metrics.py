@@ -23,7 +23,7 @@ from ansible_collections.vvtv.runbook.plugins.module_utils._core.command import 
 from ansible_collections.vvtv.runbook.plugins.module_utils._core.node import Node
 
 from . import exposition
-from .installed import Installed
+from .installed import Command, Installed
 
 
 def folder_of(config: Path) -> Path:
@@ -74,9 +74,9 @@ def age_of(iso: str) -> float:
     return datetime.strptime(iso, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc).timestamp()
 
 
-def test_a_first_run_that_fails_never_succeeded(installed: Installed, config: Path) -> None:
+def test_a_first_run_that_fails_never_succeeded(command: Command, config: Path) -> None:
     before = time.time()
-    assert installed("backup", "--config", config).code == 1  # there is no key
+    assert command("backup", "--config", config).code == 1  # there is no key
     run = of_run(config, "backup")
     assert (run["last_run_success"], run["last_success_timestamp_seconds"]) == (0, 0)
     assert before - 1 <= run["last_run_timestamp_seconds"] <= time.time() + 1
@@ -89,8 +89,8 @@ def test_a_first_run_that_fails_never_succeeded(installed: Installed, config: Pa
     }
 
 
-def test_a_backup_and_its_failure_afterwards(installed: Installed, config: Path, node: Node) -> None:
-    assert installed("backup", "--plain", "--config", config).code == 0
+def test_a_backup_and_its_failure_afterwards(command: Command, config: Path, node: Node) -> None:
+    assert command("backup", "--plain", "--config", config).code == 0
     good = of_run(config, "backup")
     assert (good["last_run_success"], good["last_success_timestamp_seconds"]) == (
         1,
@@ -108,7 +108,7 @@ def test_a_backup_and_its_failure_afterwards(installed: Installed, config: Path,
 
     card = node.owner_card.read_bytes()
     node.owner_card.write_text("spoilt: card\n")
-    assert installed("backup", "--plain", "--config", config).code == 1
+    assert command("backup", "--plain", "--config", config).code == 1
     bad = of_run(config, "backup")
     assert bad["last_run_success"] == 0
     assert bad["last_success_timestamp_seconds"] == good["last_success_timestamp_seconds"]
@@ -120,7 +120,7 @@ def test_a_backup_and_its_failure_afterwards(installed: Installed, config: Path,
     manifest.pop("verified_at")
     (folder / "manifest.json").write_text(json.dumps(manifest))
     node.owner_card.write_bytes(card)
-    assert installed("verify", folder.name, "--config", config).code == 0
+    assert command("verify", folder.name, "--config", config).code == 0
     again = of_node(config, "backups")
     assert (again["backups"], again["unusable_backups"]) == (1, 1)
     assert again["newest_backup_timestamp_seconds"] == made["newest_backup_timestamp_seconds"]
@@ -128,19 +128,17 @@ def test_a_backup_and_its_failure_afterwards(installed: Installed, config: Path,
     assert of_run(config, "verify")["last_run_success"] == 1
 
 
-def test_keys_in_every_verb_about_them(installed: Installed, config: Path) -> None:
+def test_keys_in_every_verb_about_them(command: Command, config: Path) -> None:
     begin = time.time()
     for number, verb in enumerate(("key-ensure", "key-rotate", "key-prune", "keys")):
-        assert installed(verb, "--config", config).code == 0
+        assert command(verb, "--config", config).code == 0
         assert of_run(config, verb)["last_run_success"] == 1
         found = of_node(config, "keys")
         assert found["keys"] == min(number + 1, 2)
         assert begin - 1 <= found["key_created_timestamp_seconds"] <= time.time() + 1
 
 
-def test_a_sample_and_the_availability_that_comes_of_it(
-    installed: Installed, config: Path, node: Node
-) -> None:
+def test_a_sample_and_the_availability_that_comes_of_it(command: Command, config: Path, node: Node) -> None:
     store = node.runtime / "slo"
     store.mkdir(mode=0o700)
     now = datetime.now(timezone.utc)
@@ -149,7 +147,7 @@ def test_a_sample_and_the_availability_that_comes_of_it(
         sample = {"ts": at.isoformat(), "available": minutes > 15, "interval": 60, "reasons": []}
         with (store / f"{at:%Y-%m-%d}.jsonl").open("a") as file:
             file.write(json.dumps(sample) + "\n")
-    assert installed("slo-sample", "--config", config).code == 0  # nobody answers: a good sample of that
+    assert command("slo-sample", "--config", config).code == 0  # nobody answers: a good sample of that
     found = of_node(config, "availability")
     assert found["available"] == 0
     assert found['availability_ratio{window="1h"}'] == pytest.approx(0.5, abs=0.01)
@@ -160,13 +158,13 @@ def test_a_sample_and_the_availability_that_comes_of_it(
     }
 
 
-def test_check_mode_leaves_no_metrics(installed: Installed, config: Path) -> None:
-    assert installed("key-ensure", "--check", "--config", config).code == 0
+def test_check_mode_leaves_no_metrics(command: Command, config: Path) -> None:
+    assert command("key-ensure", "--check", "--config", config).code == 0
     assert list(folder_of(config).iterdir()) == []
 
 
 @pytest.mark.parametrize("what", ["missing", "file", "held"])
-def test_metrics_that_cannot_be_written_are_a_warning(installed: Installed, config: Path, what: str) -> None:
+def test_metrics_that_cannot_be_written_are_a_warning(command: Command, config: Path, what: str) -> None:
     folder = folder_of(config)
     if what != "held":
         folder.rmdir()
@@ -175,18 +173,18 @@ def test_metrics_that_cannot_be_written_are_a_warning(installed: Installed, conf
     handle = os.open(folder, os.O_RDONLY) if what == "held" else -1
     if what == "held":
         fcntl.flock(handle, fcntl.LOCK_EX)
-    done = installed("key-ensure", "--config", config, "--json")
+    done = command("key-ensure", "--config", config, "--json")
     assert done.code == 0
     assert done.err == ""
     (warning,) = done.json()["warnings"]
     assert warning.startswith(f"no metrics were written: {folder}: ")
-    told = installed("keys", "--config", config) if what != "held" else done
+    told = command("keys", "--config", config) if what != "held" else done
     assert what == "held" or "warning: no metrics were written" in told.err
 
 
-def test_a_run_that_is_about_no_metrics_leaves_none(installed: Installed, config: Path) -> None:
-    assert installed("backups", "--config", config).code == 0
-    assert installed("audit", "--config", config).code == 0
+def test_a_run_that_is_about_no_metrics_leaves_none(command: Command, config: Path) -> None:
+    assert command("backups", "--config", config).code == 0
+    assert command("audit", "--config", config).code == 0
     assert list(folder_of(config).iterdir()) == []
 
 
@@ -213,22 +211,22 @@ FORMER = 'vvtv_runbook_last_success_timestamp_seconds{verb="backup"}'
     ids=range(13),
 )
 def test_a_spoilt_file_of_metrics_says_that_it_never_succeeded(
-    installed: Installed, config: Path, text: str
+    command: Command, config: Path, text: str
 ) -> None:
     (folder_of(config) / "vvtv_runbook_backup.prom").write_text(text)
-    assert installed("backup", "--config", config).code == 1
+    assert command("backup", "--config", config).code == 1
     assert of_run(config, "backup")["last_success_timestamp_seconds"] == 0
 
 
 def test_what_lies_where_metrics_go_is_replaced_and_not_followed(
-    installed: Installed, config: Path, tmp_path: Path
+    command: Command, config: Path, tmp_path: Path
 ) -> None:
     folder, victim = folder_of(config), tmp_path / "victim"
     victim.write_text(f"{FORMER} 1\n")
     (folder / "vvtv_runbook_backup.prom").symlink_to(victim)
     (folder / ".vvtv_runbook_node_backups.prom.vvtv-new").symlink_to(victim)
     os.mkfifo(folder / "vvtv_runbook_node_backups.prom")
-    assert installed("backup", "--config", config).code == 1
+    assert command("backup", "--config", config).code == 1
     assert victim.read_text() == f"{FORMER} 1\n"
     assert of_run(config, "backup")["last_success_timestamp_seconds"] == 0
 
@@ -267,7 +265,7 @@ def test_a_folder_that_stays_held_is_busy(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
-def test_a_file_of_metrics_belongs_to_the_owner_of_its_folder(installed: Installed, config: Path) -> None:
+def test_a_file_of_metrics_belongs_to_the_owner_of_its_folder(command: Command, config: Path) -> None:
     os.chown(folder_of(config), 12345, -1)
-    assert installed("key-ensure", "--config", config).code == 0
+    assert command("key-ensure", "--config", config).code == 0
     assert {path.stat().st_uid for path in folder_of(config).iterdir()} == {12345}

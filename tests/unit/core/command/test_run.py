@@ -17,14 +17,14 @@ from ansible_collections.vvtv.runbook.plugins.module_utils._core.node import Nod
 
 from ..conftest import ask
 from ..nodes import new_backup, new_key, tree
-from .installed import Installed
+from .installed import Command
 
 HUSH = "hush-hush-4711"
 TOKEN, SECRET = "token-marker-T1", "secret-marker-S2"
 
 
-def test_a_backup_for_a_person_and_for_a_program(installed: Installed, config: Path, node: Node) -> None:
-    done = installed("backup", "--plain", "--config", config)
+def test_a_backup_for_a_person_and_for_a_program(command: Command, config: Path, node: Node) -> None:
+    done = command("backup", "--plain", "--config", config)
     assert (done.code, done.err) == (0, "")
     (made,) = catalogue.list_backups(node.backup_dir)
     first, *rest = done.out.splitlines()
@@ -35,41 +35,41 @@ def test_a_backup_for_a_person_and_for_a_program(installed: Installed, config: P
     assert f"  path    {made.path}" in rest
     assert rest[-1] == f"next: vvtv-runbook verify {made.id}"
 
-    again = installed("backup", "--plain", "--config", config)
+    again = command("backup", "--plain", "--config", config)
     assert again.out.splitlines()[:2] == ["nothing to do", f"why: content equals {made.id}"]
     assert "next:" not in again.out
-    told = installed("backup", "--plain", "--config", config, "--json")
+    told = command("backup", "--plain", "--config", config, "--json")
     assert (told.code, told.err) == (0, "")
     found = told.json()
     assert (found["changed"], found["actions"], found["warnings"]) == (False, [], [])
     assert found["backup"] == made.result()
 
 
-def test_check_mode_tells_and_does_nothing(installed: Installed, config: Path, node: Node) -> None:
+def test_check_mode_tells_and_does_nothing(command: Command, config: Path, node: Node) -> None:
     before = tree(node.root)
-    done = installed("backup", "--plain", "--config", config, "--check")
+    done = command("backup", "--plain", "--config", config, "--check")
     assert done.code == 0
     assert done.out.startswith("would be done:\n  backed up ")
-    assert installed("key-ensure", "--check", "--json", "--config", config).json()["changed"]
+    assert command("key-ensure", "--check", "--json", "--config", config).json()["changed"]
     assert tree(node.root) == before
 
 
-def test_quiet_prints_warnings_and_errors_only(installed: Installed, config: Path) -> None:
-    done = installed("key-ensure", "--config", config, "--quiet")
+def test_quiet_prints_warnings_and_errors_only(command: Command, config: Path) -> None:
+    done = command("key-ensure", "--config", config, "--quiet")
     assert (done.code, done.out, done.err) == (0, "", "")
-    done = installed("backup", "--config", config, "--quiet")
+    done = command("backup", "--config", config, "--quiet")
     assert (done.code, done.out) == (0, "")
     assert done.err.startswith("warning: no recovery recipient is set")
-    done = installed("verify", "20200101T000000Z", "--config", config, "--quiet")
+    done = command("verify", "20200101T000000Z", "--config", config, "--quiet")
     assert (done.code, done.out) == (1, "")
     assert done.err.startswith("error: ")
 
 
-def test_an_error_for_a_person_and_for_a_program(installed: Installed, config: Path, node: Node) -> None:
-    done = installed("verify", "--config", config)
+def test_an_error_for_a_person_and_for_a_program(command: Command, config: Path, node: Node) -> None:
+    done = command("verify", "--config", config)
     assert (done.code, done.out) == (1, "")
     assert done.err == f"error: {node.backup_dir}: has no usable backup; make one, or check backup_dir\n"
-    told = installed("verify", "--config", config, "--json")
+    told = command("verify", "--config", config, "--json")
     assert (told.code, told.err) == (1, "")
     assert told.json() == {
         "error": {
@@ -111,15 +111,15 @@ BAD: dict[str, tuple[list[str], dict[str, str], str]] = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_what_cannot_be_used_ends_with_2_and_does_nothing(
-    installed: Installed, config: Path, node: Node, name: str
+    command: Command, config: Path, node: Node, name: str
 ) -> None:
     words, env, message = BAD[name]
     new_key(node)
     new_backup(node)
     before = tree(node.root)
     config_words = ["--config", str(config)] if words else []
-    told = installed(*words, *config_words, env=env)
-    done = installed(*words, *config_words, "--json", env=env)
+    told = command(*words, *config_words, env=env)
+    done = command(*words, *config_words, "--json", env=env)
     assert (told.code, told.out, done.code, done.err) == (2, "", 2, "")
     assert message in told.err
     assert message in done.json()["error"]["msg"]
@@ -128,30 +128,28 @@ def test_what_cannot_be_used_ends_with_2_and_does_nothing(
 
 
 @pytest.mark.parametrize("verb", [verb for verb in VERBS if verb not in ("version", "emergency", "restore")])
-def test_a_verb_without_a_root_says_how_to_give_it(installed: Installed, tmp_path: Path, verb: str) -> None:
+def test_a_verb_without_a_root_says_how_to_give_it(command: Command, tmp_path: Path, verb: str) -> None:
     empty = tmp_path / "empty.yml"
     empty.write_text("")
-    done = installed(verb, "--config", empty, "--json")
+    done = command(verb, "--config", empty, "--json")
     assert done.code == 2
     assert done.json()["error"]["hint"] == "give --root, or set root in the configuration"
 
 
-def test_a_configuration_that_is_named_must_be_there(
-    installed: Installed, node: Node, tmp_path: Path
-) -> None:
-    missing = installed("backups", "--config", tmp_path / "none.yml", "--json")
+def test_a_configuration_that_is_named_must_be_there(command: Command, node: Node, tmp_path: Path) -> None:
+    missing = command("backups", "--config", tmp_path / "none.yml", "--json")
     assert missing.code == 2
     assert missing.json()["error"]["path"] == str(tmp_path / "none.yml")
-    assert installed("backups", "--root", node.root).code == 0
+    assert command("backups", "--root", node.root).code == 0
 
 
-def test_a_configuration_that_others_can_write_ends_with_2(installed: Installed, config: Path) -> None:
+def test_a_configuration_that_others_can_write_ends_with_2(command: Command, config: Path) -> None:
     config.chmod(0o666)
-    done = installed("backups", "--config", config, "--json")
+    done = command("backups", "--config", config, "--json")
     assert (done.code, done.json()["error"]["code"]) == (2, "unsafe")
 
 
-def test_the_order_of_places_holds_for_a_whole_run(installed: Installed, config: Path, node: Node) -> None:
+def test_the_order_of_places_holds_for_a_whole_run(command: Command, config: Path, node: Node) -> None:
     for name in ("a", "b", "c"):
         (node.root / name).mkdir(mode=0o700)
     with config.open("a") as text:
@@ -162,93 +160,91 @@ def test_the_order_of_places_holds_for_a_whole_run(installed: Installed, config:
         (["--backup-dir", "c"], {"VVTV_BACKUP_DIR": "b"}, "c"),
     ]
     for words, env, folder in runs:
-        found = installed("backup", "--plain", "--json", "--config", config, *words, env=env).json()
+        found = command("backup", "--plain", "--json", "--config", config, *words, env=env).json()
         assert Path(found["backup"]["path"]).parent == node.root / folder
 
 
 # --- restore asks for a confirmation ---
 
 
-def test_a_restore_shows_its_plan_until_it_is_confirmed(
-    installed: Installed, config: Path, node: Node
-) -> None:
+def test_a_restore_shows_its_plan_until_it_is_confirmed(command: Command, config: Path, node: Node) -> None:
     new_key(node)
     made = new_backup(node)
     ask(node.state_db, "INSERT INTO plans VALUES ('later', '{}', 'now')")
     node.owner_card.write_bytes(node.owner_card.read_bytes() + b"# another\n")
     before = tree(node.root)
 
-    shown = installed("restore", made.id, "--config", config)
+    shown = command("restore", made.id, "--config", config)
     assert shown.code == 3
     assert f"restore {node.state_db} from {made.id}" in shown.out
     assert "-# another" in shown.out.splitlines()
     assert "--yes" in shown.err
-    told = installed("restore", made.id, "--config", config, "--json")
+    told = command("restore", made.id, "--config", config, "--json")
     assert told.code == 3
     found = told.json()
     assert (found["error"]["code"], "changed" in found) == ("unconfirmed", False)
     assert (found["plan"]["changed"], found["plan"]["backup"]["id"]) == (True, made.id)
-    assert installed("restore", made.id, "--config", config, "--check").code == 0
+    assert command("restore", made.id, "--config", config, "--check").code == 0
     assert tree(node.root) == before
 
-    done = installed("restore", made.id, "--config", config, "--yes", "--json")
+    done = command("restore", made.id, "--config", config, "--yes", "--json")
     assert done.code == 0
     assert done.json()["changed"]
     assert ask(node.state_db, "SELECT count(*) FROM plans") == "0"
-    assert installed("restore", made.id, "--config", config).code == 0  # there is nothing to confirm
+    assert command("restore", made.id, "--config", config).code == 0  # there is nothing to confirm
 
 
 # --- somebody else, and a node that is not well ---
 
 
 def test_a_node_that_is_locked_ends_with_5_and_names_the_holder(
-    installed: Installed, config: Path, node: Node
+    command: Command, config: Path, node: Node
 ) -> None:
     node.lock_file.touch()
     with node.lock_file.open("r+") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         held.write('{"pid": 1, "user": "me", "host": "here", "purpose": "a test", "since": "now"}')
         held.flush()
-        done = installed("backup", "--plain", "--config", config, "--lock-timeout", "0.1")
+        done = command("backup", "--plain", "--config", config, "--lock-timeout", "0.1")
     assert done.code == 5
     assert "pid 1 (me@here) for 'a test'" in done.err
 
 
-def test_a_sick_node_ends_with_4_and_its_findings_are_told(installed: Installed, config: Path) -> None:
-    done = installed("health", "--config", config)
+def test_a_sick_node_ends_with_4_and_its_findings_are_told(command: Command, config: Path) -> None:
+    done = command("health", "--config", config)
     assert done.code == 4
     assert done.out.startswith("NOT healthy: ")
     assert "CONTROL_API_UNREACHABLE" in done.out
     assert done.err.startswith("error: ")
-    told = installed("health", "--config", config, "--json")
+    told = command("health", "--config", config, "--json")
     assert told.code == 4
     found = told.json()
     assert found["error"]["code"] == "unhealthy"
     assert found["health"]["healthy"] is False
-    assert installed("health", "--config", config, "--fail-on", "never").code == 0
+    assert command("health", "--config", config, "--fail-on", "never").code == 0
 
 
-def test_an_unknown_availability_ends_with_4_when_that_is_asked(installed: Installed, config: Path) -> None:
-    assert installed("slo", "--config", config).code == 0
-    done = installed("slo", "--config", config, "--enforce", "--json")
+def test_an_unknown_availability_ends_with_4_when_that_is_asked(command: Command, config: Path) -> None:
+    assert command("slo", "--config", config).code == 0
+    done = command("slo", "--config", config, "--enforce", "--json")
     assert (done.code, done.json()["error"]["code"]) == (4, "below_target")
 
 
 def test_a_rotation_that_leaves_backups_behind_ends_with_1(
-    installed: Installed, config: Path, node: Node
+    command: Command, config: Path, node: Node
 ) -> None:
     new_key(node)
     other = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
     made = new_backup(node, recovery=(other,))
-    done = installed("key-rotate", "--rewrap", "--config", config, "--json")
+    done = command("key-rotate", "--rewrap", "--config", config, "--json")
     assert done.code == 1
     found = done.json()
     assert (found["error"]["code"], found["rewrap"]["failed"]) == ("not_renewed", [made.id])
     assert found["changed"]
-    told = installed("key-ensure", "--rewrap", "--config", config)
+    told = command("key-ensure", "--rewrap", "--config", config)
     assert told.code == 1
     assert f"warning: backup {made.id} is as it was" in told.err
-    assert installed("key-rotate", "--rewrap", "--config", config, "--recovery-recipients", other).code == 0
+    assert command("key-rotate", "--rewrap", "--config", config, "--recovery-recipients", other).code == 0
 
 
 # --- an invalid card, given and in place ---
@@ -256,29 +252,27 @@ def test_a_rotation_that_leaves_backups_behind_ends_with_1(
 
 @pytest.mark.parametrize("way", ["file", "relative", "stdin"])
 def test_an_invalid_card_that_was_given_is_bad_input(
-    installed: Installed, config: Path, node: Node, tmp_path: Path, way: str
+    command: Command, config: Path, node: Node, tmp_path: Path, way: str
 ) -> None:
     (tmp_path / "card.yaml").write_text("no: card\n")
     named = {"file": str(tmp_path / "card.yaml"), "relative": "card.yaml", "stdin": "-"}[way]
     env = {"VVTV_CONTROL_TOKEN": TOKEN, "VVTV_CONTROL_SECRET": SECRET}
     before = tree(node.root)
-    done = installed(
-        "reload-owner-card", named, "--config", config, env=env, given="no: card\n", cwd=tmp_path
-    )
+    done = command("reload-owner-card", named, "--config", config, env=env, given="no: card\n", cwd=tmp_path)
     assert done.code == 2
     assert "is no valid OwnerCard" in done.err
     assert tree(node.root) == before
 
 
-def test_an_invalid_card_in_place_is_a_failure(installed: Installed, config: Path, node: Node) -> None:
+def test_an_invalid_card_in_place_is_a_failure(command: Command, config: Path, node: Node) -> None:
     node.owner_card.write_text("no: card\n")
     env = {"VVTV_CONTROL_TOKEN": TOKEN, "VVTV_CONTROL_SECRET": SECRET}
-    done = installed("reload-owner-card", "--config", config, "--json", env=env)
+    done = command("reload-owner-card", "--config", config, "--json", env=env)
     assert done.code == 1
     assert len(done.json()["error"]["errors"]) == 9
 
 
-def test_a_card_from_standard_input_is_bounded(installed: Installed, config: Path) -> None:
-    done = installed("reload-owner-card", "-", "--config", config, "--validate-only", given="#" * (1 << 21))
+def test_a_card_from_standard_input_is_bounded(command: Command, config: Path) -> None:
+    done = command("reload-owner-card", "-", "--config", config, "--validate-only", given="#" * (1 << 21))
     assert done.code == 2
     assert "is larger than" in done.err
