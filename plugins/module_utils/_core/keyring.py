@@ -27,7 +27,7 @@ from .age.hybrid import HybridIdentity
 from .age.x25519 import X25519Identity
 from .archive.legacy import Passphrase
 from .archive.sidecar import KEY_ID
-from .errors import BadInput, Damaged, RunbookError, Unsafe, guarded
+from .errors import BadInput, Damaged, NotFound, RunbookError, Unsafe, guarded
 from .manifest import ID
 from .node import Node
 
@@ -164,9 +164,11 @@ def _read_archive(archive: Path, owner: files.Owner) -> tuple[list[Key], list[st
     found: list[Key] = []
     problems = []
     for path in paths:
-        _require_private(path, owner, 0o600)
         try:
+            _require_private(path, owner, 0o600)
             found.append(_read_key(path, path.stem))
+        except NotFound:
+            continue  # pruned since the folder was listed
         except (Damaged, BadInput) as exc:
             problems.append(str(exc))
     return sorted(found, key=lambda key: (key.created_at, key.id), reverse=True), problems

@@ -11,6 +11,7 @@ import os
 import subprocess
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -275,6 +276,27 @@ def test_more_keys_than_anybody_has_are_refused(node: Node, monkeypatch: pytest.
     make(node, days=4)
     with pytest.raises(Damaged, match="holds more than 3 keys"):
         keyring.read(node)
+
+
+@pytest.mark.parametrize(
+    ("where", "step"), [(keyring, "_require_private"), (files, "read_bounded")], ids=["look", "read"]
+)
+def test_a_key_that_is_pruned_while_the_keyring_is_read_is_none(
+    node: Node, monkeypatch: pytest.MonkeyPatch, where: Any, step: str
+) -> None:
+    """Who reads the keyring takes no lock, so a prune may come between the list of the files and each of them."""
+    pruned, kept = make(node), make(node, days=1)
+    whole = getattr(where, step)
+
+    def too_late(path: Path, *rest: Any) -> Any:
+        if path == pruned.path:
+            path.unlink()
+        return whole(path, *rest)
+
+    monkeypatch.setattr(where, step, too_late)
+    found = keyring.read(node)
+    assert [key.id for key in found.archived] == [kept.id]
+    assert found.problems == ()
 
 
 def test_a_key_shows_its_public_half_and_never_the_other(node: Node) -> None:
