@@ -21,19 +21,21 @@ ansible-galaxy collection install --offline -p "$trial" "$tarball" >"$logs/insta
 ansible-galaxy collection verify --offline vvtv.runbook >>"$logs/install.log" 2>&1 || { cat "$logs/install.log" && die "the installed files differ from the tarball"; }
 
 place=$trial/ansible_collections/vvtv/runbook
-modules=0
-for file in "$place"/plugins/modules/*.py; do
-  module=$(basename "$file" .py)
-  [ "$module" != __init__ ] || continue
-  ansible-doc -t module "vvtv.runbook.$module" 2>"$logs/doc.log" >/dev/null || { cat "$logs/doc.log" && die "ansible-doc does not know vvtv.runbook.$module"; }
-  modules=$((modules + 1))
+named() { # FOLDER SUFFIX: what lies there, as it is called
+  local file
+  for file in "$place/$1"/[!_]*"$2"; do printf 'vvtv.runbook.%s\n' "$(basename "$file" "$2")"; done
+}
+mapfile -t modules < <(named plugins/modules .py)
+mapfile -t playbooks < <(named playbooks .yml)
+
+# All at once, since most of the time it takes is ansible's start. It passes over what it does not know, and warns.
+ansible-doc -t module --json "${modules[@]}" >"$logs/doc.json" 2>"$logs/doc.log" || { cat "$logs/doc.log" && die "a module's documentation cannot be read"; }
+for module in "${modules[@]}"; do
+  grep -qE "^    \"${module//./\\.}\": \{" "$logs/doc.json" || { cat "$logs/doc.log" && die "ansible-doc does not know $module"; }
 done
-playbooks=0
-for file in "$place"/playbooks/*.yml; do
-  playbook=$(basename "$file" .yml)
-  # An inventory with nobody in it, given by hand: groups that a play names may be absent here.
-  ansible-playbook -i localhost, --syntax-check "vvtv.runbook.$playbook" >"$logs/syntax.log" 2>&1 || { cat "$logs/syntax.log" && die "playbook vvtv.runbook.$playbook has a fault"; }
-  playbooks=$((playbooks + 1))
+# An inventory with nobody in it, given by hand: groups that a play names may be absent here.
+ansible-playbook -i localhost, --syntax-check "${playbooks[@]}" >"$logs/syntax.log" 2>&1 || { cat "$logs/syntax.log" && die "a playbook has a fault"; }
+for playbook in "${playbooks[@]}"; do
+  grep -qE "^playbook: .*/${playbook##*.}\.yml$" "$logs/syntax.log" || { cat "$logs/syntax.log" && die "ansible-playbook did not read $playbook"; }
 done
-[ "$modules" -gt 0 ] || die "the tarball holds no module"
-say "ok: ${tarball#"$root"/}; $modules modules documented and $playbooks playbooks parsed from an installed copy"
+say "ok: ${tarball#"$root"/}; ${#modules[@]} modules documented and ${#playbooks[@]} playbooks parsed from an installed copy"

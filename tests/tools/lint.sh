@@ -51,14 +51,18 @@ types() {
 
 mkdir -p "$logs" "$build/cache"
 step "static checks"
+# As long as all others together, and on one processor: beside them.
+(check "ansible-lint" ansible_lint && exit "${#failed[@]}") >"$logs/lint-longest" &
+longest=$!
 check "ruff" ruff check .
 check "ruff format" ruff format --check --diff .
 check "mypy" types
 check "yamllint" yamllint --strict .
-check "ansible-lint" ansible_lint
 check "shellcheck" shell_scripts
 check "changelog" antsibull-changelog lint
 check "documentation" documentation
 check "project rules" python "$tools/project_rules.py" "$root"
+wait "$longest" || failed+=("ansible-lint")
+cat "$logs/lint-longest"
 
 [ ${#failed[@]} -eq 0 ] || die "static checks failed: $(IFS=,; printf '%s' "${failed[*]}" | sed 's/,/, /g')"
