@@ -284,7 +284,7 @@ def test_more_keys_than_anybody_has_are_refused(node: Node, monkeypatch: pytest.
 def test_a_key_that_is_pruned_while_the_keyring_is_read_is_none(
     node: Node, monkeypatch: pytest.MonkeyPatch, where: Any, step: str
 ) -> None:
-    """Who reads the keyring takes no lock, so a prune may come between the list of the files and each of them."""
+    """A reader takes no lock, so a prune may come between the list of files and each of them."""
     pruned, kept = make(node), make(node, days=1)
     whole = getattr(where, step)
 
