@@ -16,11 +16,13 @@ demo: setup   ## the demonstration, on this machine
 test: setup   ## every check but the thorough ones, in order, with the time of each
 	@$(tool)/test.sh
 
-thorough: setup ## tests that take too long for make test: twenty nodes, lost hosts, every playbook on both cores
-	@MARKED=thorough CORES=newest $(tool)/integration.sh -k "not twenty"
-	@MARKED="not both_cores" CORES=oldest $(tool)/integration.sh -k "playbooks and not twenty"
+thorough: setup ## what takes too long for make test: twenty nodes, lost hosts, scenarios and sanity on both cores
+	@$(tool)/sanity.sh
+	@$(tool)/molecule.sh
+	@MARKED=thorough CORES=oldest $(tool)/integration.sh -k "not twenty"
+	@MARKED="not both_cores" CORES=newest $(tool)/integration.sh -k "playbooks and not twenty"
 	@MARKED=thorough $(tool)/fleet.sh -k "not twenty"
-	@MARKED=thorough CORES=newest $(tool)/integration.sh -k twenty # these leave no time to others
+	@MARKED=thorough CORES=oldest $(tool)/integration.sh -k twenty # these leave no time to others
 	@MARKED=thorough $(tool)/fleet.sh -k twenty
 
 lint: setup   ## ruff, mypy, yamllint, ansible-lint, shellcheck, documentation, project rules

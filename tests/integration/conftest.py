@@ -17,18 +17,17 @@ from tests.simulator import database, fleet
 # Its assertions tell what they compared, as those of a test's own file do.
 pytest.register_assert_rewrite("tests.integration.rollout_cases")
 
-# Of some modules the tests in four steps and those of what -vvv says. Of the playbooks, what is marked
-# fleet_too; over SSH the oldest core has rollouts, and whatever is broken off.
-OLDEST_TOO = re.compile(
-    r"/modules/test_(backup|restore|release|keys|owner_card).*::test_(check_|\w*_checks_|\w*says?_a_secret)"
+# What runs on the newest ansible-core as well: of some modules the tests in four steps. Playbooks run on it
+# in the demonstration and over SSH.
+_FOUR_STEPS = re.compile(
+    r"/modules/test_(backup|restore|release|keys|owner_card).*::test_(check_|\w*_checks)"
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what runs on the oldest ansible-core: of the journal modes, which it does not know, one."""
+    """Mark what runs on both: of the journal modes, which ansible-core does not know, one."""
     for item in items:
-        chosen = "fleet_too" in item.keywords or OLDEST_TOO.search(item.nodeid)
-        if chosen and "[wal" not in item.nodeid:
+        if _FOUR_STEPS.search(item.nodeid) and "[wal" not in item.nodeid:
             item.add_marker("both_cores")
     # The longest first: at the end no process has to wait for another one's.
     items.sort(key=lambda item: ("/test_rollout_" not in item.nodeid, "/playbooks/" not in item.nodeid))

@@ -99,6 +99,7 @@ def phases_of(field: Field, rollout: str) -> dict[str, Callable[[], object]]:
 class RolloutCases:
     """The tests; whoever has nodes makes a subclass of it whose name pytest collects."""
 
+    @pytest.mark.thorough
     def test_a_limit_that_contradicts_the_plan_is_refused(self, field: Field, rollout: str) -> None:
         canary, *others = field.hosts
         before = field.untouched(*field.hosts, but=WATCHED)
@@ -110,12 +111,14 @@ class RolloutCases:
             refused(run, "nothing was changed", f"leaves out {left}")
         assert_same(before, field.untouched(*field.hosts, but=WATCHED))
 
+    @pytest.mark.thorough
     def test_check_mode_changes_nothing(self, field: Field, rollout: str) -> None:
         before = field.untouched(*field.hosts, but=WATCHED)
         done(field.play("rollout", "--check", vvtv_release=field.release(GOOD)))
         assert_same(before, field.untouched(*field.hosts, but=WATCHED))
         assert not field.store(rollout).path.exists()
 
+    @pytest.mark.thorough
     def test_what_is_not_well_or_stopped_is_not_touched(self, field: Field, rollout: str) -> None:
         """A station in emergency mode, since a restart would end that; a sick one; a stopped line."""
         canary, _watched, other, *_more = field.hosts
@@ -139,6 +142,7 @@ class RolloutCases:
         refused(run, "the line is stopped", "the final is on")
         assert_same(before, field.untouched(canary, other))
 
+    @pytest.mark.thorough
     def test_while_a_canary_soaks(self, field: Field, rollout: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """Nothing is promoted, neither artifact nor plan may change, no other rollout gets the node."""
         canary, _watched, other, *_more = field.hosts
@@ -231,6 +235,7 @@ class RolloutCases:
         assert field.running() == former
         assert kept.result["status"] == "FAIL_ROLLBACK_APPLIED"
 
+    @pytest.mark.thorough
     def test_a_sick_baseline_holds_the_canary_and_a_new_soak_settles_it(
         self, field: Field, rollout: str
     ) -> None:
@@ -253,6 +258,7 @@ class RolloutCases:
         done(field.play("collect"))
         assert kept.states == ["IN_PROGRESS", "SOAKING", "HELD", "SOAKING", "PASSED"]
 
+    @pytest.mark.thorough
     def test_a_rollback_that_fails_freezes_the_rollout_until_an_operator_has_mended_it(
         self, field: Field, rollout: str
     ) -> None:
@@ -272,6 +278,7 @@ class RolloutCases:
         assert kept.states[-1] == "ROLLED_BACK"
         assert field.running() == running_before
 
+    @pytest.mark.thorough
     def test_one_sick_canary_of_two_goes_back_at_once_and_the_other_one_is_settled_later(
         self, field: Field, rollout: str
     ) -> None:

@@ -184,6 +184,7 @@ def test_ssh_that_is_cut_in_the_middle_of_a_restore_leaves_one_state_or_the_othe
     on_each(fleet, restored)
 
 
+@pytest.mark.thorough
 def test_a_host_that_freezes_is_unreachable_in_time_and_the_other_one_is_served(
     fleet: Fleet, ops: Bastion
 ) -> None:

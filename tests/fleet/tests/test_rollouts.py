@@ -29,7 +29,7 @@ GUARD = {"vvtv_guard_margin_minutes": 0, "vvtv_ready_secs": 20}
 @pytest.fixture(scope="module")
 def field() -> Iterator[RolloutFleet]:
     check.require()
-    with fleets.up(3, releases=(12, 13), name="rollouts") as fleet, rollouts(fleet) as field:
+    with fleets.up(3, releases=(12, 13), name="rollouts") as fleet, rollouts(fleet, "oldest") as field:
         yield field
 
 

@@ -129,6 +129,7 @@ def test_it_passes_and_its_unit_goes(soak: Soak) -> None:
     assert "verdict=PASS" in soak.node.exec("cat", f"{soak.folder}/summary.txt").stdout
 
 
+@pytest.mark.thorough
 def test_after_a_boot_it_goes_on_when_asked(soak: Soak) -> None:
     soak.start()
     soak.goes_on()

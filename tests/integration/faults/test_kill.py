@@ -54,11 +54,11 @@ def remove_database(root: Path) -> None:
 @pytest.mark.parametrize(
     ("journal", "damage", "then"),
     [
-        ("delete", damage_nothing, "restore"),
+        pytest.param("delete", damage_nothing, "restore", marks=pytest.mark.thorough),
         pytest.param("delete", damage_nothing, "backup", marks=pytest.mark.thorough),
         ("wal", damage_nothing, "backup"),
         ("delete", damage_header, "restore"),
-        ("delete", remove_database, "backup"),
+        pytest.param("delete", remove_database, "backup", marks=pytest.mark.thorough),
     ],
 )
 def test_a_restore_killed_at_any_step_leaves_one_state_or_the_other(

@@ -73,6 +73,7 @@ def test_check_switch_switch_check(station: fleet.Node, wanted: bool) -> None:
         assert state_of(station) == WORDS[wanted]
 
 
+@pytest.mark.thorough
 def test_on_the_oldest_python_of_a_node(station: fleet.Node) -> None:
     params = {"root": station.root, "api_url": station.url, **KNOWN}
     for state in ("on", "off"):

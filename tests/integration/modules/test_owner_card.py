@@ -109,6 +109,7 @@ def test_back_to_the_one_before(station: fleet.Node, better: Path) -> None:
     assert history(station) == [sha256sum(better), old]
 
 
+@pytest.mark.thorough
 def test_on_the_oldest_python_of_a_node(station: fleet.Node, better: Path) -> None:
     params = {"root": station.root, "api_url": station.url, "src": better, **KNOWN}
     assert on_a_node("owner_card", check=True, **params)["changed"]

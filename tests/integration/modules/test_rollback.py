@@ -100,6 +100,7 @@ def test_check_back_back_check(ours: Site, better: Path) -> None:
         assert (ours.folder.record.read_bytes(), ours.station.pid) == (written, pid)
 
 
+@pytest.mark.thorough
 def test_on_the_oldest_python_of_a_node(ours: Site, better: Path) -> None:
     card = sha256sum(ours.station.owner_card)
     ours.begin(better)

@@ -45,7 +45,8 @@ def card(three: Fleet, tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.fleet_too
+# Over SSH make fleet has it.
+@pytest.mark.thorough
 def test_emergency_checks_switches_and_then_has_nothing_to_do(three: Fleet) -> None:
     shown = playbook("emergency_on", three.inventory, "--check")
     assert (shown.code, [shown.count(host, "changed") for host in three.nodes]) == (0, [1, 1, 1])
@@ -87,7 +88,8 @@ def test_no_playbook_says_a_secret_even_with_vvv(three: Fleet, card: Path, tmp_p
     assert "marker-77" not in said
 
 
-@pytest.mark.fleet_too
+# Over SSH make fleet has it.
+@pytest.mark.thorough
 def test_a_card_is_checked_pushed_and_then_nothing_is_to_do(three: Fleet, card: Path) -> None:
     before, wanted = cards(three), sha256sum(card)
     options = ("-e", f"vvtv_card={card}")

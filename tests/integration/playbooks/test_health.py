@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import re
 
-import pytest
-
 from tests.integration.helpers import good, module, playbook
 
 from .conftest import Fleet
@@ -26,7 +24,6 @@ def test_a_healthy_fleet_is_shown_and_ends_with_0(three: Fleet) -> None:
         assert run.count(host, "ok") <= 6
 
 
-@pytest.mark.fleet_too
 def test_each_sick_host_is_named_with_why_and_fails_alone(three: Fleet) -> None:
     three.nodes["node1"].faults(buffer=5)
     three.nodes["node3"].kill()

@@ -67,7 +67,8 @@ def test_without_recovery_recipients_the_fleet_is_warned_once(three: Fleet) -> N
     assert run.output.count("no recovery recipient is set") == 1
 
 
-@pytest.mark.fleet_too
+# Over SSH make fleet has it.
+@pytest.mark.thorough
 def test_ensure_checks_makes_and_then_has_nothing_to_do(three: Fleet) -> None:
     foretold = playbook("key_ensure", three.inventory, "--check", "--diff")
     assert [foretold.count(host, "changed") for host in three.nodes] == [1, 1, 1]
@@ -79,7 +80,6 @@ def test_ensure_checks_makes_and_then_has_nothing_to_do(three: Fleet) -> None:
     assert [len(keys(three, host)) for host in three.nodes] == [1, 1, 1]
 
 
-@pytest.mark.fleet_too
 def test_rotate_gives_each_host_a_new_key_a_backup_and_rewraps(sealed: Fleet) -> None:
     before = {host: keys(sealed, host) for host in sealed.nodes}
     shown = playbook("key_rotate", sealed.inventory, "--check")
@@ -105,6 +105,8 @@ def test_rotate_gives_each_host_a_new_key_a_backup_and_rewraps(sealed: Fleet) ->
     assert [len(keys(sealed, host)) for host in sealed.nodes] == [2, 2, 2]
 
 
+# Over SSH the scenario keys has it.
+@pytest.mark.thorough
 def test_rotate_goes_past_a_host_that_cannot_be_reached_and_says_so(sealed: Fleet) -> None:
     sealed.lose("node1")
     broken = playbook("key_rotate", sealed.inventory)
@@ -145,6 +147,8 @@ def test_a_backup_that_is_not_for_the_new_key_fails_the_run_and_is_named(sealed:
     assert [len(keys(sealed, host)) for host in sealed.nodes] == [2, 2, 2]
 
 
+# Over SSH the scenario keys has it.
+@pytest.mark.thorough
 def test_killed_in_the_middle_and_run_again_each_host_is_rotated_exactly_once(sealed: Fleet) -> None:
     instant = stock.run("date", "-u", "+%Y-%m-%dT%H:%M:%S.%6NZ").decode().strip()
     options = ("-e", f"vvtv_key_not_before={instant}")
@@ -168,7 +172,8 @@ def test_killed_in_the_middle_and_run_again_each_host_is_rotated_exactly_once(se
     assert playbook("verify", sealed.inventory, "-e", "vvtv_backup_id=all").code == 0
 
 
-@pytest.mark.fleet_too
+# Over SSH make fleet has it.
+@pytest.mark.thorough
 def test_prune_shows_does_and_says_what_is_still_needed(sealed: Fleet) -> None:
     playbook("key_rotate", sealed.inventory)
     node = sealed.nodes["node3"]

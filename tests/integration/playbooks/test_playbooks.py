@@ -27,7 +27,8 @@ def backups_of(three: Fleet, host: str) -> list[Path]:
     return sorted((three.nodes[host].root / "runtime/backups").glob("2*Z*"))
 
 
-@pytest.mark.fleet_too
+# Over SSH make fleet has it.
+@pytest.mark.thorough
 def test_backup_checks_makes_and_then_has_nothing_to_do(three: Fleet) -> None:
     three.quiet()
     foretold = playbook("backup", three.inventory, "--check", "--diff")
@@ -63,7 +64,8 @@ def test_one_bad_node_fails_alone_and_the_exit_code_says_so(three: Fleet) -> Non
     assert [len(backups_of(three, host)) for host in three.nodes] == [1, 0, 1]
 
 
-@pytest.mark.fleet_too
+# Over SSH make fleet has it.
+@pytest.mark.thorough
 def test_verify_proves_and_finds(three: Fleet) -> None:
     three.quiet()
     playbook("backup", three.inventory)
@@ -91,7 +93,8 @@ def test_restore_refuses_to_guess_the_backup_or_the_host(three: Fleet) -> None:
     assert {host: tree(node.root / "runtime/backups") for host, node in three.nodes.items()} == before
 
 
-@pytest.mark.fleet_too
+# Over SSH make fleet has it.
+@pytest.mark.thorough
 def test_restore_shows_then_does_then_has_nothing_to_do(three: Fleet) -> None:
     three.quiet()
     playbook("backup", three.inventory)

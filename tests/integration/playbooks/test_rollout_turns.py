@@ -101,6 +101,7 @@ def test_a_bad_candidate_is_caught_on_the_canary_and_the_rest_is_byte_for_byte_t
     assert five.running() == dict.fromkeys(five.nodes, FORMER)
 
 
+@pytest.mark.thorough
 def test_a_candidate_that_never_gets_ready_goes_back_before_it_soaks(tmp_path: Path) -> None:
     with ground(tmp_path, 2) as two:
         run = two.play(
