@@ -168,6 +168,7 @@ class Machine:
         )
         run("python3", "-c", program, str(self.disk))
         self.kill()
+        self._wait_let_go()
 
     def start(self, wait: bool = True) -> None:
         run("podman", "start", self.container)
@@ -195,6 +196,18 @@ class Machine:
 
     def unpause(self) -> None:
         run("podman", "unpause", self.container)
+
+    def _wait_let_go(self) -> None:
+        """Until nobody has the disk any more: mounted again before, it would be the file system that stopped.
+
+        A container that is being started has every mount of the machine for a moment.
+        """
+        image = self.where.node(self.name) / "disk.img"
+        deadline = time.monotonic() + START_SECONDS
+        while users := run("losetup", "--associated", str(image)).stdout.strip():
+            if time.monotonic() > deadline:
+                raise FleetError(f"{self.name}: its disk is still in use: {users}")
+            time.sleep(_POLL_SECONDS)
 
     def _wait_status(self, wanted: str) -> None:
         deadline = time.monotonic() + START_SECONDS

@@ -99,7 +99,6 @@ def phases_of(field: Field, rollout: str) -> dict[str, Callable[[], object]]:
 class RolloutCases:
     """The tests; whoever has nodes makes a subclass of it whose name pytest collects."""
 
-    @pytest.mark.thorough
     def test_a_limit_that_contradicts_the_plan_is_refused(self, field: Field, rollout: str) -> None:
         canary, *others = field.hosts
         before = field.untouched(*field.hosts, but=WATCHED)
@@ -194,6 +193,7 @@ class RolloutCases:
         assert {one["status"] for one in field.store(rollout).promotions} == {"BLOCKED"}
         assert field.store(rollout).last() == {canary: "PASSED"}
 
+    @pytest.mark.thorough
     def test_a_run_that_is_killed_in_every_phase_is_continued_and_changes_the_host_once(
         self, field: Field, rollout: str
     ) -> None:

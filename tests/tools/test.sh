@@ -19,35 +19,18 @@ mkdir -p "$logs"
 (cd "$root" && export PYTHONPATH=$collections && prepare) >"$logs/prepare.log" 2>&1 &
 trap wait EXIT
 
-# One turn after the other. A turn's second phase runs beside its first and is shown after it: these two wait a lot.
-turns=(lint unit build integration "demo molecule" fleet sanity)
-times=$logs/times
-: >"$times"
-phase() { # NAME: run it, note its time
-  local start=$SECONDS status=0
-  "$tools/$1.sh" || status=$?
-  printf '  %-12s %4d s%s\n' "$1" $((SECONDS - start)) "${2:-}" >>"$times"
-  return "$status"
-}
-
-failed=
-for turn in "${turns[@]}"; do
-  first=${turn% *} second=${turn#"$first"}
-  second=${second# }
-  if [ -n "$second" ]; then
-    phase "$second" " beside $first" >"$logs/$second.log" 2>&1 &
-    beside=$!
-  fi
-  phase "$first" || failed=$first
-  if [ -n "$second" ]; then
-    wait "$beside" || failed=${failed:-$second}
-    cat "$logs/$second.log"
-  fi
-  [ -z "$failed" ] || break
+phases=(lint unit build integration demo fleet molecule sanity)
+times=()
+status=0
+for phase in "${phases[@]}"; do
+  start=$SECONDS
+  "$tools/$phase.sh" || status=$?
+  times+=("$(printf '  %-12s %4d s' "$phase" $((SECONDS - start)))")
+  [ "$status" = 0 ] || break
 done
 
 step "time"
-cat "$times"
+printf '%s\n' "${times[@]}"
 printf '  %-12s %4d s\n' "all" "$SECONDS"
-[ -z "$failed" ] || die "$failed failed; run it alone with: make $failed"
+[ "$status" = 0 ] || die "$phase failed; run it alone with: make $phase"
 say "all checks passed"

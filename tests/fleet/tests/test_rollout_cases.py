@@ -15,6 +15,9 @@ from tests.integration.rollout_cases import RolloutCases
 
 from .rollout_fleet import RolloutFleet, rollouts
 
+# In make test what is not thorough runs on simulated nodes.
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def field() -> Iterator[RolloutFleet]:

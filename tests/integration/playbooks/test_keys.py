@@ -80,6 +80,8 @@ def test_ensure_checks_makes_and_then_has_nothing_to_do(three: Fleet) -> None:
     assert [len(keys(three, host)) for host in three.nodes] == [1, 1, 1]
 
 
+# Over SSH make fleet has it.
+@pytest.mark.thorough
 def test_rotate_gives_each_host_a_new_key_a_backup_and_rewraps(sealed: Fleet) -> None:
     before = {host: keys(sealed, host) for host in sealed.nodes}
     shown = playbook("key_rotate", sealed.inventory, "--check")

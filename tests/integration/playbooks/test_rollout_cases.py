@@ -16,9 +16,6 @@ from tests.integration.rollout_records import FORMER
 
 from .rollout_ground import Ground, ground
 
-# In make test some of them run, over SSH.
-pytestmark = pytest.mark.thorough
-
 _NUMBERS = itertools.count()
 
 
