@@ -17,6 +17,7 @@ test: setup   ## every check but the thorough ones, in order, with the time of e
 	@$(tool)/test.sh
 
 thorough: setup ## what takes too long for make test: twenty nodes, lost hosts, scenarios and sanity on both cores
+	@VVTV_TEST_EXAMPLES=500 $(tool)/unit.sh
 	@$(tool)/sanity.sh
 	@$(tool)/molecule.sh
 	@MARKED=thorough CORES=oldest $(tool)/integration.sh -k "not twenty"
