@@ -7,7 +7,7 @@ set -euo pipefail
 export SCENARIOS_ON=${SCENARIOS_ON:-oldest-default newest-keys}
 # The engine's unit tests on the oldest Python of a node only: on others it runs in what comes after. make unit has both.
 export ENGINE=${ENGINE:-oldest}
-# Of sanity's two longest tests each on one core here; make sanity has both on both.
+# Of sanity on each core a part; make sanity has all on both.
 export SANITY=${SANITY:-shared}
 # What the later phases need is made beside the first, which leaves a processor idle. Each of them makes what it misses,
 # and says so if it cannot: here nobody asks what became of it.
