@@ -114,7 +114,8 @@ def test_backups_of_stations_on_air_are_sound_and_a_damaged_one_is_found(fleet: 
     fleet[1].sh(f"rm -r {readers.BACKUPS}/{newest}")
 
 
-@pytest.mark.parametrize("release", [12, 13])
+# The scenario default restores on both.
+@pytest.mark.parametrize("release", [pytest.param(12, marks=pytest.mark.thorough), 13])
 def test_a_restore_under_the_running_station_is_seen_by_it_and_it_goes_on(
     fleet: Fleet, ops: Bastion, release: int
 ) -> None:

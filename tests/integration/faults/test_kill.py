@@ -106,7 +106,7 @@ def assert_b_is_kept(root: Path, database_before: str) -> None:
     assert killing.CARD_B in cards
 
 
-@pytest.mark.parametrize("journal", ["delete", "wal"])
+@pytest.mark.parametrize("journal", ["delete", pytest.param("wal", marks=pytest.mark.thorough)])
 def test_killed_at_random_under_a_writing_station(tmp_path: Path, journal: str) -> None:
     node = tmp_path / "node"
     with fleet.start_node(node, size="4M", journal_mode=journal, commit_interval=0.01) as station:

@@ -167,7 +167,9 @@ def test_a_lock_that_lasts_is_told_as_such(quiet: fleet.Node) -> None:
     assert ("STATE_DB_BUSY" in codes) == (quiet.state.journal_mode == "delete")
 
 
-@pytest.mark.parametrize("journal", JOURNALS)
+# In make test the engine's own tests read as many.
+@pytest.mark.thorough
+@pytest.mark.parametrize("journal", database.JOURNAL_MODES)
 def test_a_hundred_thousand_audit_events_are_read_beside_a_writing_station(
     tmp_path: Path, journal: str
 ) -> None:

@@ -112,6 +112,7 @@ def test_there_and_back(runs: Site) -> None:
         assert good(runs.current(version))["release"]["previous"] == previous
 
 
+@pytest.mark.thorough
 def test_on_the_oldest_python_of_a_node(ours: Site) -> None:
     params = {"root": ours.root, "api_url": ours.station.url, **KNOWN}
     archive = ours.archive(OLD)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from tests.integration.helpers import good, module, playbook
 
 from .conftest import Fleet
@@ -24,6 +26,8 @@ def test_a_healthy_fleet_is_shown_and_ends_with_0(three: Fleet) -> None:
         assert run.count(host, "ok") <= 6
 
 
+# Over SSH make fleet has it.
+@pytest.mark.thorough
 def test_each_sick_host_is_named_with_why_and_fails_alone(three: Fleet) -> None:
     three.nodes["node1"].faults(buffer=5)
     three.nodes["node3"].kill()
@@ -53,6 +57,8 @@ def test_thresholds_come_from_the_inventory(three: Fleet) -> None:
     assert re.search(r"below 400", run.output)
 
 
+# Over SSH make fleet has it.
+@pytest.mark.thorough
 def test_audit_shows_failures_by_domain(three: Fleet) -> None:
     three.nodes["node2"].faults(failing_domain="4@films.example.com")
     run = playbook("audit", three.inventory)

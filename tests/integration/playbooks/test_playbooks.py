@@ -48,6 +48,8 @@ def test_backup_checks_makes_and_then_has_nothing_to_do(three: Fleet) -> None:
         assert again.count(host, "ok") + again.count(host, "skipped") <= 6
 
 
+# Over SSH make fleet has it.
+@pytest.mark.thorough
 def test_backup_of_writing_stations_is_sound_on_every_node(three: Fleet) -> None:
     assert playbook("backup", three.inventory, "-e", FORCE).code == 0
     for host in three.nodes:
