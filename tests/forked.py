@@ -22,11 +22,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _FORKS = multiprocessing.get_context("forkserver")
+_PRELOADED: list[str] = []
 
 
 def preload(module: str) -> None:
-    """Name what the server process reads when it starts, which it does at the first run."""
-    _FORKS.set_forkserver_preload([module])
+    """Name what the server process reads, beside what was named before, when it starts: at the first run."""
+    _PRELOADED.append(module)
+    _FORKS.set_forkserver_preload(_PRELOADED)
 
 
 def run(
