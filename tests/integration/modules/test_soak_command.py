@@ -24,8 +24,12 @@ JOURNALS = ["wal"]
 
 @pytest.fixture(scope="module")
 def command(tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """The command as the role installs it."""
-    return install(tmp_path_factory.mktemp("installed"))
+    """The command as the role installs it, with a configuration that sets nothing."""
+    installed = install(tmp_path_factory.mktemp("installed"))
+    empty = installed.folder / "empty.yml"
+    empty.write_text("")
+    empty.chmod(0o644)
+    return installed
 
 
 @pytest.fixture(autouse=True)
@@ -37,10 +41,7 @@ def ended(quiet: fleet.Node) -> Iterator[None]:
 
 
 def run(command: Installed, node: fleet.Node, verb: str, *words: Any, **env: str) -> Done:
-    empty = command.folder / "empty.yml"
-    empty.write_text("")
-    empty.chmod(0o644)
-    given = ("--rollout", ROLLOUT, "--root", node.root, "--config", empty)
+    given = ("--rollout", ROLLOUT, "--root", node.root, "--config", command.folder / "empty.yml")
     return command(verb, *given, *words, env={"VVTV_API_URL": node.url, **env})
 
 
