@@ -115,7 +115,7 @@ def _is_free(port: int) -> bool:
 
 def _disk(where: Layout, facts: Facts, size: str) -> None:
     """A file system of the node's own: it can be full, it survives a reboot, and its power can fail."""
-    image = where.node(facts.name) / "disk.img"
+    image = where.disk_image(facts.name)
     run("truncate", "--size", size, str(image))
     # Nothing reserved for root: the disk is as full for root as for the station.
     quick = "lazy_itable_init=1,lazy_journal_init=1,nodiscard"

@@ -81,6 +81,10 @@ class Layout:
     def node(self, name: str) -> Path:
         return self.folder / "nodes" / name
 
+    def disk_image(self, name: str) -> Path:
+        """What the node's own disk is stored in."""
+        return self.node(name) / "disk.img"
+
 
 def layout(name: str) -> Layout:
     if not _NAME.fullmatch(name):

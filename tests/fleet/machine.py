@@ -202,7 +202,7 @@ class Machine:
 
         A container that is being started has every mount of the machine for a moment.
         """
-        image = self.where.node(self.name) / "disk.img"
+        image = self.where.disk_image(self.name)
         deadline = time.monotonic() + START_SECONDS
         while users := run("losetup", "--associated", str(image)).stdout.strip():
             if time.monotonic() > deadline:
